@@ -1,0 +1,33 @@
+# What Rearm is built from: threads, Boost.Context for the fibers alone, ccache if it is there.
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+# The poller must build where Boost is not installed, so the default follows what is found; whoever
+# asks for the scheduler by name gets it or an error.
+if(NOT DEFINED REARM_BUILD_SCHED OR REARM_BUILD_SCHED)
+  # CONFIG: every Boost since 1.70 brings its own package file, and newer CMakes drop FindBoost.
+  find_package(Boost 1.74 CONFIG QUIET COMPONENTS context)
+endif()
+if(TARGET Boost::context)
+  set(_rearm_sched_default ON)
+else()
+  set(_rearm_sched_default OFF)
+endif()
+if(NOT DEFINED REARM_BUILD_SCHED AND NOT TARGET Boost::context)
+  message(STATUS "Boost.Context >= 1.74 not found: building rearm::base and rearm::poller only "
+                 "(Debian and Ubuntu: libboost-context-dev)")
+endif()
+option(REARM_BUILD_SCHED "Build fibers and sockets; needs Boost.Context" ${_rearm_sched_default})
+if(REARM_BUILD_SCHED AND NOT TARGET Boost::context)
+  message(FATAL_ERROR "REARM_BUILD_SCHED is ON, but Boost.Context >= 1.74 was not found "
+                      "(Debian and Ubuntu: libboost-context-dev)")
+endif()
+
+if(PROJECT_IS_TOP_LEVEL AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
+  find_program(REARM_CCACHE ccache)
+  mark_as_advanced(REARM_CCACHE)
+  if(REARM_CCACHE)
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${REARM_CCACHE}")
+  endif()
+endif()

@@ -1,0 +1,53 @@
+# Install rules: libraries, headers, the CMake package and the pkg-config files.
+#
+# Two export sets, so that a consumer of the poller alone never has to find Boost.
+
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(_rearm_cmake_dir "${CMAKE_INSTALL_LIBDIR}/cmake/rearm")
+
+install(TARGETS rearm_base rearm_poller EXPORT rearm-poller-targets FILE_SET HEADERS)
+install(EXPORT rearm-poller-targets NAMESPACE rearm:: DESTINATION "${_rearm_cmake_dir}")
+if(REARM_BUILD_SCHED)
+  install(TARGETS rearm_sched rearm_net rearm_rearm EXPORT rearm-fiber-targets FILE_SET HEADERS)
+  install(EXPORT rearm-fiber-targets NAMESPACE rearm:: DESTINATION "${_rearm_cmake_dir}")
+endif()
+
+configure_package_config_file(
+  "${PROJECT_SOURCE_DIR}/cmake/rearm-config.cmake.in"
+  "${PROJECT_BINARY_DIR}/rearm-config.cmake"
+  INSTALL_DESTINATION "${_rearm_cmake_dir}"
+  NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file(
+  "${PROJECT_BINARY_DIR}/rearm-config-version.cmake" COMPATIBILITY SameMinorVersion)
+install(
+  FILES "${PROJECT_BINARY_DIR}/rearm-config.cmake"
+        "${PROJECT_BINARY_DIR}/rearm-config-version.cmake"
+  DESTINATION "${_rearm_cmake_dir}")
+
+# A static archive does not know what it needs, so its users must be told; a shared library does,
+# and there only `pkg-config --static` has to say it.
+if(BUILD_SHARED_LIBS)
+  set(REARM_PC_LIBS "")
+  set(REARM_PC_LIBS_PRIVATE "-lboost_context")
+else()
+  set(REARM_PC_LIBS " -lboost_context")
+  set(REARM_PC_LIBS_PRIVATE "")
+endif()
+foreach(dir IN ITEMS LIBDIR INCLUDEDIR)
+  cmake_path(IS_ABSOLUTE CMAKE_INSTALL_${dir} _rearm_is_absolute)
+  if(_rearm_is_absolute)
+    set(REARM_PC_${dir} "${CMAKE_INSTALL_${dir}}")
+  else()
+    set(REARM_PC_${dir} "\${prefix}/${CMAKE_INSTALL_${dir}}")
+  endif()
+endforeach()
+set(_rearm_pc_files rearm-poller.pc)
+if(REARM_BUILD_SCHED)
+  list(APPEND _rearm_pc_files rearm.pc)
+endif()
+foreach(pc IN LISTS _rearm_pc_files)
+  configure_file("${PROJECT_SOURCE_DIR}/cmake/${pc}.in" "${PROJECT_BINARY_DIR}/${pc}" @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/${pc}" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endforeach()

@@ -1,0 +1,65 @@
+# How a target of Rearm is compiled, and how a room becomes a library.
+
+# rearm_target(<target>)
+# The one place for flags of our own code: rooms, tests, benchmarks and examples, never a consumer.
+function(rearm_target target)
+  target_compile_features(${target} PRIVATE cxx_std_23)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  if(REARM_STRICT_WARNINGS)
+    target_compile_options(${target} PRIVATE
+      -Wall -Wextra -Wpedantic
+      -Wshadow -Wconversion -Wsign-conversion -Wdouble-promotion
+      -Wold-style-cast -Wcast-qual -Wcast-align
+      -Wnon-virtual-dtor -Woverloaded-virtual
+      -Wformat=2 -Wundef -Wvla
+      -Wimplicit-fallthrough -Wextra-semi -Wmissing-declarations
+      $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wduplicated-branches>
+      $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wthread-safety -Wunreachable-code -Wcomma
+        -Wrange-loop-analysis -Wshorten-64-to-32 -Wimplicit-int-conversion>)
+  endif()
+  if(REARM_WARNINGS_AS_ERRORS)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(REARM_THREAD_SAFETY_ANALYSIS)
+    target_compile_options(${target} PRIVATE ${REARM_THREAD_SAFETY_FLAGS})
+  endif()
+endfunction()
+
+# rearm_private(<target>)
+# For targets that include headers of src/: they must agree on what those headers look like.
+function(rearm_private target)
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src")
+  if(REARM_DEBUG_CHECKS STREQUAL "AUTO")
+    if(CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+      set(checks 1)
+    else()
+      set(checks $<CONFIG:Debug>)
+    endif()
+  else()
+    set(checks $<BOOL:${REARM_DEBUG_CHECKS}>)
+  endif()
+  target_compile_definitions(${target} PRIVATE REARM_DEBUG_CHECKS=${checks})
+endfunction()
+
+# rearm_room(<room> SOURCES <file>... [HEADERS <public header>...] [LINK <target>...]
+#            [PRIVATE_LINK <target>...])
+# Defines the library rearm_<room> and its alias rearm::<room>. HEADERS are relative to include/.
+function(rearm_room room)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;HEADERS;LINK;PRIVATE_LINK")
+  set(target rearm_${room})
+  add_library(${target} ${arg_SOURCES})
+  add_library(rearm::${room} ALIAS ${target})
+  rearm_target(${target})
+  rearm_private(${target})
+  list(TRANSFORM arg_HEADERS PREPEND "${PROJECT_SOURCE_DIR}/include/")
+  target_sources(${target} PUBLIC
+    FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/include" FILES ${arg_HEADERS})
+  target_compile_features(${target} PUBLIC cxx_std_23)
+  target_link_libraries(${target} PUBLIC ${arg_LINK} PRIVATE ${arg_PRIVATE_LINK})
+  # Until 1.0 a minor version may change the ABI, so it is part of the soname.
+  set_target_properties(${target} PROPERTIES
+    EXPORT_NAME ${room}
+    POSITION_INDEPENDENT_CODE ON
+    VERSION ${PROJECT_VERSION}
+    SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+endfunction()
