@@ -1,0 +1,78 @@
+// Deadline: the instant after which an operation stops waiting.
+//
+// A deadline is an instant on the steady clock, not a duration, so that it can be handed down
+// through a chain of calls and still mean the same moment. Three special values exist:
+//
+//   Deadline{}            "standing": whatever was set with set_deadline() on the object that is
+//                         waited for, or never if nothing was set. The default of every operation.
+//   Deadline::never()     wait for as long as it takes, whatever set_deadline() says.
+//   an instant in the past, such as Deadline::after(0s): do not wait; take what is there now.
+//
+// Durations and instants beyond the range of 64-bit nanoseconds (292 years) mean never() or, when
+// negative, the past. A value type: copy freely, any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+
+namespace rearm {
+
+class Deadline {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  constexpr Deadline() noexcept = default;
+
+  [[nodiscard]] static constexpr Deadline never() noexcept { return Deadline(kNever); }
+
+  template <class Rep, class Period>
+  [[nodiscard]] static Deadline after(std::chrono::duration<Rep, Period> timeout) {
+    const std::int64_t delta_ns = saturated_ns(timeout);
+    if (delta_ns == kNever) return never();
+    const std::int64_t now_ns = saturated_ns(Clock::now().time_since_epoch());
+    if (delta_ns > 0 && now_ns > kNever - delta_ns) return never();
+    if (delta_ns < 0 && now_ns < kPast - delta_ns) return Deadline(kPast);
+    return Deadline(now_ns + delta_ns);
+  }
+
+  template <class Duration>
+  [[nodiscard]] static constexpr Deadline at(std::chrono::time_point<Clock, Duration> instant) {
+    return Deadline(saturated_ns(instant.time_since_epoch()));
+  }
+
+  // For the nanoseconds that ns() returned.
+  [[nodiscard]] static constexpr Deadline at_ns(std::int64_t ns) noexcept {
+    return Deadline(ns == kStanding ? kPast : ns);
+  }
+
+  [[nodiscard]] constexpr bool is_standing() const noexcept { return ns_ == kStanding; }
+  [[nodiscard]] constexpr bool is_never() const noexcept { return ns_ == kNever; }
+
+  // Nanoseconds since the steady clock's epoch. REQUIRES: not standing.
+  [[nodiscard]] constexpr std::int64_t ns() const noexcept { return ns_; }
+
+  [[nodiscard]] friend constexpr bool operator==(Deadline, Deadline) noexcept = default;
+
+ private:
+  static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+  static constexpr std::int64_t kStanding = std::numeric_limits<std::int64_t>::min();
+  static constexpr std::int64_t kPast = kStanding + 1;
+
+  explicit constexpr Deadline(std::int64_t ns) noexcept : ns_(ns) {}
+
+  // The comparison is made in floating point because it cannot overflow there; the conversion is
+  // exact wherever the result fits.
+  template <class Rep, class Period>
+  static constexpr std::int64_t saturated_ns(std::chrono::duration<Rep, Period> d) {
+    constexpr double kLimitSeconds = 9.2e9;
+    const double seconds = std::chrono::duration<double>(d).count();
+    if (seconds >= kLimitSeconds) return kNever;
+    if (!(seconds > -kLimitSeconds)) return kPast;  // NaN, too, has already passed.
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(d).count();
+  }
+
+  std::int64_t ns_ = kStanding;
+};
+
+}  // namespace rearm
