@@ -1,0 +1,52 @@
+#include "poller/backend.h"
+
+#include <array>
+#include <cstdlib>
+
+#include "poller/backend_epoll.h"
+
+namespace rearm {
+namespace {
+
+struct Entry {
+  std::string_view name;
+  std::unique_ptr<AnyBackend> (*make)();
+};
+
+template <Backend B>
+constexpr Entry entry() {
+  return {B::kName,
+          []() -> std::unique_ptr<AnyBackend> { return std::make_unique<BackendAdapter<B>>(); }};
+}
+
+// The default first.
+constexpr std::array kBackends = {
+    entry<EpollBackend>(),
+};
+
+constexpr auto kNames = [] {
+  std::array<std::string_view, kBackends.size()> names;
+  for (std::size_t i = 0; i < names.size(); ++i) names[i] = kBackends[i].name;
+  return names;
+}();
+
+}  // namespace
+
+std::span<const std::string_view> backend_names() noexcept { return kNames; }
+
+Result<std::unique_ptr<AnyBackend>> open_backend(std::string_view name) {
+  if (name.empty()) {
+    const char* const from_environment = std::getenv("REARM_BACKEND");
+    name = from_environment != nullptr ? from_environment : "";
+  }
+  if (name.empty()) name = kBackends.front().name;
+  for (const Entry& entry : kBackends) {
+    if (entry.name != name) continue;
+    std::unique_ptr<AnyBackend> backend = entry.make();
+    if (const std::error_code error = backend->open()) return std::unexpected(error);
+    return backend;
+  }
+  return std::unexpected(make_error_code(Errc::kUnknownBackend));
+}
+
+}  // namespace rearm

@@ -1,0 +1,150 @@
+// How the kernel behaves (epoll(7), epoll_ctl(2), fs/eventpoll.c)
+//   A registration belongs to the pair (number, open file description) and lives until it is
+//   removed or the last duplicate of the description is closed: hence remove before close, always.
+//   With EPOLLET every wake-up that the protocol issues is one report; adding polls the file at
+//   once, so readiness that is older than the registration is reported too. The mask that comes
+//   back is the state at retrieval. EPOLLHUP and EPOLLERR are reported unasked, EPOLLRDHUP is not.
+//   A report that was already copied out is not recalled by EPOLL_CTL_DEL: hence the generation in
+//   the data word.
+//
+// Strategy
+//   One EPOLL_CTL_ADD in a descriptor's life, for both directions, edge-triggered; no system call
+//   to arm. EPOLLPRI is asked for because a TCP read stops at the urgent mark: a short read then
+//   does not mean that the socket is drained, and the report must say so.
+//   The wake is an eventfd, edge-triggered and never read: each write is a new edge, and saving the
+//   read leaves nobody who could take a wake that was meant for another (the counter would take
+//   centuries to fill).
+//
+// Quirks
+//   epoll_pwait2 (Linux 5.11) has nanoseconds; before it, and where a filter refuses it, timeouts
+//   are rounded up to milliseconds, so that a wait never ends before its deadline for nothing.
+#include "poller/backend_epoll.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdint>
+#include <ctime>
+#include <limits>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+namespace rearm {
+namespace {
+
+constexpr std::uint32_t kEdgeBoth = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+constexpr std::int64_t kNsPerMs = 1'000'000;
+
+std::error_code last_error() { return {errno, std::system_category()}; }
+
+epoll_event event_for(std::uint32_t mask, Token token) {
+  epoll_event event{};
+  event.events = mask;
+  event.data.u64 = std::bit_cast<std::uint64_t>(token);
+  return event;
+}
+
+// Generation 0 names no descriptor, so this cannot be mistaken for one.
+constexpr Token kWakeToken{};
+
+Ready ready_of(std::uint32_t mask) {
+  Ready ready;
+  if ((mask & EPOLLIN) != 0) ready |= Ready::of(Direction::kRead);
+  if ((mask & EPOLLOUT) != 0) ready |= Ready::of(Direction::kWrite);
+  if ((mask & (EPOLLHUP | EPOLLERR)) != 0) ready |= Ready::hang_up();
+  // Half-closed by the peer, or urgent data: nothing for the writer, but the reader must not stop
+  // at a short read. hang_up() wakes the writer too, which is a spurious report and legal.
+  if ((mask & (EPOLLRDHUP | EPOLLPRI)) != 0) ready |= Ready::hang_up();
+  return ready;
+}
+
+}  // namespace
+
+EpollBackend::~EpollBackend() {
+  if (wake_fd_ >= 0) ::close(wake_fd_);
+  if (epoll_fd_ >= 0) ::close(epoll_fd_);
+}
+
+std::error_code EpollBackend::open() {
+  epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_fd_ < 0) return last_error();
+  wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (wake_fd_ < 0) return last_error();
+  epoll_event event = event_for(EPOLLIN | EPOLLET, kWakeToken);
+  if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) != 0) return last_error();
+  return {};
+}
+
+std::error_code EpollBackend::add(int fd, Token token) {
+  epoll_event event = event_for(kEdgeBoth, token);
+  if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0) return {};
+  switch (errno) {
+    case EPERM: return Errc::kNotPollable;
+    case EBADF: return Errc::kClosed;
+    default: return last_error();
+  }
+}
+
+std::error_code EpollBackend::arm(int /*fd*/, Token /*token*/, Ready /*interest*/) { return {}; }
+
+void EpollBackend::remove(int fd) {
+  epoll_event unused{};  // Kernels before 2.6.9 want a pointer.
+  // EBADF and ENOENT mean that the number was closed behind the library: nothing is left to do.
+  (void)::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, &unused);
+}
+
+WaitResult EpollBackend::wait(std::span<Event> events, Deadline deadline) {
+  const int max_events = static_cast<int>(std::min(events.size(), batch_.size()));
+  const int count = wait_kernel(max_events, deadline);
+  if (count < 0) {
+    if (errno == EINTR) return {};
+    impossible_errno("epoll_wait", epoll_fd_, errno);
+  }
+  WaitResult result;
+  for (const epoll_event& event : std::span(batch_).first(static_cast<std::size_t>(count))) {
+    const Token token = std::bit_cast<Token>(static_cast<std::uint64_t>(event.data.u64));
+    if (token == kWakeToken) {
+      result.woken = true;
+    } else {
+      events[result.count++] = {token, ready_of(event.events)};
+    }
+  }
+  return result;
+}
+
+void EpollBackend::wake() noexcept {
+  const int saved_errno = errno;  // May be called from a signal handler.
+  const std::uint64_t one = 1;
+  // EAGAIN means that the counter is full, hence that an edge is pending.
+  (void)!::write(wake_fd_, &one, sizeof(one));
+  errno = saved_errno;
+}
+
+// epoll_wait in the finest unit that the system has.
+int EpollBackend::wait_kernel(int max_events, Deadline deadline) {
+  if (deadline.is_standing() || deadline.is_never()) {
+    return ::epoll_wait(epoll_fd_, batch_.data(), max_events, -1);
+  }
+  // An instant that has surely passed costs no look at the clock.
+  const std::int64_t left_ns = deadline.ns() <= 0 ? 0 : deadline.ns() - now_ns();
+  if (left_ns <= 0) return ::epoll_wait(epoll_fd_, batch_.data(), max_events, 0);
+  if (has_pwait2_) {
+    const timespec timeout{.tv_sec = left_ns / kNsPerSecond, .tv_nsec = left_ns % kNsPerSecond};
+    const int count = ::epoll_pwait2(epoll_fd_, batch_.data(), max_events, &timeout, nullptr);
+    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
+    has_pwait2_ = false;
+  }
+  const std::int64_t left_ms = (left_ns - 1) / kNsPerMs + 1;
+  return ::epoll_wait(
+      epoll_fd_, batch_.data(), max_events,
+      static_cast<int>(std::min<std::int64_t>(left_ms, std::numeric_limits<int>::max())));
+}
+
+static_assert(Backend<EpollBackend>);
+
+}  // namespace rearm

@@ -1,0 +1,49 @@
+#include "poller/descriptor.h"
+
+namespace rearm::detail {
+
+void Descriptor::publish(Ready ready, WaiterList& out) noexcept {
+  // Before the words: a reader that is let through by this report must see it.
+  if (ready.has_hang_up()) [[unlikely]]
+    hang_up_seen.store(true, kSeqCst);
+  if (ready.has(Direction::kRead)) publish_one(Direction::kRead, out);
+  if (ready.has(Direction::kWrite)) publish_one(Direction::kWrite, out);
+}
+
+void Descriptor::publish_one(Direction direction, WaiterList& out) noexcept {
+  WaitWord& one = word(direction);
+  // Most reports of an edge-triggered kernel say again that there is room to write.
+  if (one.is_ready()) return;
+  if (Waiter* const waiter = one.publish().waiter) {
+    waiter->set_reason(WakeReason::kReady);
+    out.push_back(*waiter);
+  }
+}
+
+Waiter* Descriptor::withdraw(Direction direction, WakeReason reason) noexcept {
+  Waiter* const waiter = word(direction).withdraw();
+  if (waiter != nullptr) waiter->set_reason(reason);
+  return waiter;
+}
+
+void Descriptor::begin_life(int new_fd, PollerCore& new_poller) {
+  const std::uint32_t new_generation = lifetime.next_generation();
+  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+    word(direction).reset();
+    standing_deadline_ns(direction).store(Deadline::never().ns(), kRelaxed);
+  }
+  hang_up_seen.store(false, kRelaxed);
+  poller.store(&new_poller, kRelaxed);
+  {
+    MutexLock lock(mu);
+    fd = new_fd;
+    generation = new_generation;
+    owns_number = true;
+    read_drained = false;
+    armed = Ready::none();
+    closing = false;
+  }
+  lifetime.begin_life(new_generation);
+}
+
+}  // namespace rearm::detail

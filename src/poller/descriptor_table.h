@@ -1,0 +1,79 @@
+// DescriptorTable: type-stable storage for descriptors, found by slot number.
+//
+// What this is. One table for the whole process. Slots are handed out and taken back, but their
+// memory is never freed and never becomes anything else; so an event, a token or an Fd may outlive
+// its descriptor, its poller and its runtime, and using it is `closed`, never undefined.
+//
+// How it works. Slots live in segments that double in size (64, 128, 256 …); a slot number names
+// its segment and place by arithmetic, so find() is one acquire load and no lock. Free slots form a
+// list under the lock, last in first out, because a slot that was just used is in the cache.
+//
+// Rejected. A table for each poller: then a handle that outlives its runtime points into freed
+// memory. A hash of fd numbers: the kernel hands numbers back at once, which is the hazard that
+// generations are there to remove.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/atomic.h"
+#include "base/mutex.h"
+#include "poller/descriptor.h"
+
+namespace rearm::detail {
+
+class DescriptorTable {
+ public:
+  [[nodiscard]] static DescriptorTable& instance();
+
+  // A free slot, or nullptr when memory is exhausted.
+  [[nodiscard]] Descriptor* allocate() REARM_EXCLUDES(mu_);
+  void free(Descriptor& descriptor) REARM_EXCLUDES(mu_);
+
+  // nullptr if no such slot was ever handed out.
+  [[nodiscard]] Descriptor* find(std::uint32_t slot) const noexcept {
+    const Place place = place_of(slot);
+    if (place.segment >= kSegments) return nullptr;
+    // Acquire: pairs with the release in grow().
+    Descriptor* const segment = segments_[place.segment].load(kAcquire);
+    return segment == nullptr ? nullptr : segment + place.index;
+  }
+
+  // Calls `visit(Descriptor&)` for every slot that exists, free or not.
+  template <class Visit>
+  void for_each(Visit&& visit) {
+    for (std::size_t k = 0; k < kSegments; ++k) {
+      Descriptor* const segment = segments_[k].load(kAcquire);
+      if (segment == nullptr) return;
+      for (std::size_t i = 0; i < segment_size(k); ++i) visit(segment[i]);
+    }
+  }
+
+ private:
+  static constexpr std::size_t kFirstSegment = 64;
+  static constexpr std::size_t kSegments = 22;  // 64 * (2^22 - 1): 268 million descriptors.
+
+  struct Place {
+    std::size_t segment;
+    std::size_t index;
+  };
+
+  static constexpr std::size_t segment_size(std::size_t k) noexcept { return kFirstSegment << k; }
+  static constexpr Place place_of(std::uint32_t slot) noexcept {
+    // Segment k begins at slot 64 * (2^k - 1).
+    const std::size_t q = slot / kFirstSegment + 1;
+    const std::size_t k = static_cast<std::size_t>(std::bit_width(q)) - 1;
+    return {k, slot - kFirstSegment * ((std::size_t{1} << k) - 1)};
+  }
+
+  bool grow() REARM_REQUIRES(mu_);
+
+  std::array<Atomic<Descriptor*>, kSegments> segments_{};
+  Mutex mu_;
+  std::size_t segments_used_ REARM_GUARDED_BY(mu_) = 0;
+  Descriptor* free_ REARM_GUARDED_BY(mu_) = nullptr;
+};
+
+}  // namespace rearm::detail

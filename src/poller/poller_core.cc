@@ -1,0 +1,220 @@
+#include "poller/poller_core.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+namespace rearm::detail {
+namespace {
+
+void count(Atomic<std::uint64_t>& counter, std::uint64_t n = 1) noexcept {
+  counter.fetch_add(n, kRelaxed);
+}
+
+// For counters that only the collecting thread writes: no locked instruction.
+void count_alone(Atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
+  counter.store(counter.load(kRelaxed) + n, kRelaxed);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PollerCore>> PollerCore::open(std::string_view backend) {
+  auto opened = open_backend(backend);
+  if (!opened) return std::unexpected(opened.error());
+  return std::make_unique<PollerCore>(std::move(*opened));
+}
+
+PollerCore::PollerCore(std::unique_ptr<AnyBackend> backend) noexcept
+    : table_(DescriptorTable::instance()), backend_(std::move(backend)) {}
+
+PollerCore::~PollerCore() {
+  REARM_CHECK(!collecting_.load(kAcquire), "a poller was destroyed inside its own collect()");
+  for_each_open([](Descriptor& descriptor, std::uint32_t generation) {
+    const auto waiters = close(descriptor, generation);
+    REARM_CHECK(!waiters || waiters->empty(), "a poller was destroyed while somebody waits on it");
+  });
+  REARM_CHECK(descriptors_.load(kAcquire) == 0,
+              "a poller was destroyed during an operation on one of its descriptors");
+}
+
+template <class Visit>
+void PollerCore::for_each_open(Visit&& visit) {
+  table_.for_each([&](Descriptor& descriptor) {
+    if (descriptor.poller.load(kRelaxed) != this) return;
+    const std::uint32_t generation = descriptor.lifetime.open_generation();
+    if (generation == 0) return;
+    if (descriptor.lifetime.enter(generation) != Lifetime::Entered::kYes) return;
+    // Inside, the slot cannot change hands: look again.
+    if (descriptor.poller.load(kRelaxed) == this) visit(descriptor, generation);
+    leave(descriptor);
+  });
+}
+
+Poller::Stats PollerCore::stats() const noexcept {
+  return {.descriptors = descriptors_.load(kRelaxed),
+          .events = events_count_.load(kRelaxed),
+          .stale_events = stale_events_.load(kRelaxed),
+          .waits = waits_.load(kRelaxed),
+          .wakes = wakes_.load(kRelaxed),
+          .arms = arms_.load(kRelaxed),
+          .rearms = rearms_.load(kRelaxed)};
+}
+
+Descriptor* PollerCore::find(Token token) const noexcept {
+  Descriptor* const descriptor = table_.find(token.slot);
+  if (descriptor == nullptr || !descriptor->lifetime.is_open(token.generation)) return nullptr;
+  return descriptor->poller.load(kRelaxed) == this ? descriptor : nullptr;
+}
+
+Result<Descriptor*> PollerCore::add(int fd) {
+  Descriptor* const descriptor = table_.allocate();
+  if (descriptor == nullptr) {
+    return std::unexpected(std::make_error_code(std::errc::not_enough_memory));
+  }
+  // The life begins before the kernel is told, because a report may come before add() returns.
+  descriptor->begin_life(fd, *this);
+  count(descriptors_);
+  const std::uint32_t generation = descriptor->generation;
+  const std::error_code error =
+      backend_->add(fd, {.slot = descriptor->slot, .generation = generation});
+  if (!error) return descriptor;
+  descriptor->owns_number = false;
+  REARM_CHECK(descriptor->lifetime.close(generation),
+              "a descriptor was closed before it was added");
+  leave(*descriptor);
+  return std::unexpected(error);
+}
+
+std::error_code PollerCore::arm_forgetting(Descriptor& descriptor, std::uint32_t generation,
+                                           Direction direction) {
+  MutexLock lock(descriptor.mu);
+  if (descriptor.closing || descriptor.generation != generation) return Errc::kClosed;
+  if (descriptor.armed.has(direction)) return {};
+  const Ready interest = descriptor.armed | Ready::of(direction);
+  const Token token{.slot = descriptor.slot, .generation = generation};
+  if (const std::error_code error = backend_->arm(descriptor.fd, token, interest)) return error;
+  descriptor.armed = interest;
+  count(arms_);
+  return {};
+}
+
+// See the head of poller_core.h. Returns what to publish. A refusal means that the number was
+// closed behind the library or that the kernel is out of memory: then both waiters are woken, and
+// their system calls or their next arm() say which.
+Ready PollerCore::rearm(Descriptor& descriptor, const Event& event) {
+  MutexLock lock(descriptor.mu);
+  if (descriptor.closing || descriptor.generation != event.token.generation) return event.ready;
+  const Ready left = descriptor.armed.without(event.ready);
+  descriptor.armed = left;
+  if (left.empty()) return event.ready;
+  count(rearms_);
+  if (!backend_->arm(descriptor.fd, event.token, left)) return event.ready;
+  descriptor.armed = Ready::none();
+  return event.ready | Ready::both();
+}
+
+// Events become waiters. Returns whether any waiter was appended.
+bool PollerCore::deliver(std::span<const Event> events, WaiterList& out) {
+  std::uint64_t stale = 0;
+  for (const Event& event : events) {
+    Descriptor* const descriptor = find(event.token);
+    if (descriptor == nullptr) {
+      ++stale;
+      continue;
+    }
+    descriptor->publish(backend_->needs_arm() ? rearm(*descriptor, event) : event.ready, out);
+  }
+  count_alone(events_count_, events.size());
+  if (stale != 0) count_alone(stale_events_, stale);
+  return !out.empty();
+}
+
+WaiterList PollerCore::collect(Deadline deadline) {
+  WaiterList out;
+  if (collecting_.exchange(true, kAcquire)) return out;
+  for (;;) {
+    const WaitResult result = backend_->wait(events_, deadline);
+    count_alone(waits_, 1);
+    if (result.woken) wake_pending_.exchange(false, kSeqCst);
+    const bool any = deliver(std::span(events_).first(result.count), out);
+    // A signal, or a batch of stale events only, is no reason to return: the deadline is an
+    // instant, so waiting on needs no arithmetic.
+    if (any || result.woken) break;
+    if (!deadline.is_standing() && !deadline.is_never() &&
+        (deadline.ns() <= 0 || now_ns() >= deadline.ns())) {
+      break;
+    }
+  }
+  collecting_.store(false, kRelease);
+  return out;
+}
+
+void PollerCore::wake() noexcept {
+  if (wake_pending_.exchange(true, kSeqCst)) return;
+  count(wakes_);
+  backend_->wake();
+}
+
+Result<WaiterList> PollerCore::close(Descriptor& descriptor, std::uint32_t generation) {
+  if (!descriptor.lifetime.close(generation)) return std::unexpected(Errc::kClosed);
+  descriptor.poller.load(kRelaxed)->disconnect(descriptor);
+  WaiterList waiters;
+  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+    if (Waiter* const waiter = descriptor.word(direction).close().waiter) {
+      waiter->set_reason(WakeReason::kClosed);
+      waiters.push_back(*waiter);
+    }
+  }
+  leave(descriptor);
+  return waiters;
+}
+
+Result<int> PollerCore::remove(Descriptor& descriptor, std::uint32_t generation) {
+  switch (descriptor.lifetime.remove(generation)) {
+    case Lifetime::Removed::kClosed: return std::unexpected(Errc::kClosed);
+    case Lifetime::Removed::kBusy: return std::unexpected(Errc::kBusy);
+    case Lifetime::Removed::kYes: break;
+  }
+  descriptor.poller.load(kRelaxed)->disconnect(descriptor);
+  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+    REARM_CHECK(descriptor.word(direction).close().waiter == nullptr,
+                "remove() was called while somebody waits; close() wakes, remove() does not");
+  }
+  const int fd = descriptor.fd;
+  descriptor.owns_number = false;
+  leave(descriptor);
+  return fd;
+}
+
+WaiterList PollerCore::cancel_all(WakeReason reason) {
+  // Store first, then withdraw: pairs with whoever prepares first and then looks at
+  // refuses_waits().
+  refuses_waits_.store(true, kSeqCst);
+  WaiterList out;
+  for_each_open([&](Descriptor& descriptor, std::uint32_t) {
+    for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+      if (Waiter* const waiter = descriptor.withdraw(direction, reason)) out.push_back(*waiter);
+    }
+  });
+  return out;
+}
+
+void PollerCore::disconnect(Descriptor& descriptor) {
+  MutexLock lock(descriptor.mu);
+  descriptor.closing = true;
+  backend_->remove(descriptor.fd);
+}
+
+void PollerCore::finish(Descriptor& descriptor) {
+  PollerCore& poller = *descriptor.poller.load(kRelaxed);
+  // Linux closes the number even when close() says EINTR, and nothing else can be done about it.
+  if (descriptor.owns_number) ::close(descriptor.fd);
+  poller.table_.free(descriptor);
+  poller.descriptors_.fetch_sub(1, kRelease);  // Pairs with ~PollerCore(): the last use of poller.
+}
+
+}  // namespace rearm::detail

@@ -1,0 +1,117 @@
+// PollerCore: the portable poller, and the doorway where events become waiters.
+//
+// What this is. The one file (with poller.cc) that speaks of events and of descriptors. Public
+// callers reach it through rearm::Poller, the scheduler and the sockets directly.
+//
+// How it works. Upwards: collect() asks the backend for plain events, finds each event's slot,
+// drops it if its generation has passed, re-arms what a forgetting kernel forgot, publishes into
+// the words and returns the waiters. Downwards: arm() tells a forgetting kernel of a wish.
+//
+// Re-arm lives here and nowhere else, for every kernel that forgets:
+//   lock; if closing, or the generation moved: nothing. Remove the fired directions from the
+//   interest. If any is left, associate again with what is left. Unlock, then publish.
+// Publishing last is what keeps an arm() that came in between from being lost: its waiter is woken
+// spuriously, tries again and arms again.
+//
+// Who may call. Any thread; collect() one at a time. Lock order: Descriptor::mu is a leaf.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "base/atomic.h"
+#include "base/mutex.h"
+#include "poller/backend.h"
+#include "poller/descriptor.h"
+#include "poller/descriptor_table.h"
+#include "rearm/poller.h"
+
+namespace rearm::detail {
+
+class PollerCore {
+ public:
+  // How many events are taken from the backend at once.
+  static constexpr std::size_t kBatch = 512;
+
+  [[nodiscard]] static Result<std::unique_ptr<PollerCore>> open(std::string_view backend);
+  explicit PollerCore(std::unique_ptr<AnyBackend> backend) noexcept;
+  PollerCore(const PollerCore&) = delete;
+  PollerCore& operator=(const PollerCore&) = delete;
+  ~PollerCore();
+
+  [[nodiscard]] std::string_view backend_name() const noexcept { return backend_->name(); }
+  [[nodiscard]] int native_handle() const noexcept { return backend_->native_handle(); }
+  [[nodiscard]] Poller::Stats stats() const noexcept;
+
+  // The descriptor that a token names, of this poller and still open; otherwise nullptr.
+  [[nodiscard]] Descriptor* find(Token token) const noexcept;
+
+  // Adds `fd`, which must already be non-blocking, and begins a life. See Poller::add().
+  [[nodiscard]] Result<Descriptor*> add(int fd);
+
+  // Tells a forgetting kernel that somebody is about to wait. Between prepare and commit.
+  [[nodiscard]] std::error_code arm(Descriptor& descriptor, std::uint32_t generation,
+                                    Direction direction) {
+    if (!backend_->needs_arm()) return {};
+    return arm_forgetting(descriptor, generation, direction);
+  }
+
+  [[nodiscard]] WaiterList collect(Deadline deadline);
+  void wake() noexcept;
+
+  // Ends the life `generation` of a descriptor of any poller. See Poller::close().
+  [[nodiscard]] static Result<WaiterList> close(Descriptor& descriptor, std::uint32_t generation);
+  [[nodiscard]] static Result<int> remove(Descriptor& descriptor, std::uint32_t generation);
+
+  // Leaves an operation; the last one out of a closed descriptor closes the number.
+  static void leave(Descriptor& descriptor, Direction direction) {
+    if (descriptor.lifetime.leave(direction)) finish(descriptor);
+  }
+  static void leave(Descriptor& descriptor) {
+    if (descriptor.lifetime.leave()) finish(descriptor);
+  }
+
+  // For a runtime that stops: ends every wait on this poller, and asks those who are about to wait
+  // not to, until allow_waits().
+  [[nodiscard]] WaiterList cancel_all(WakeReason reason);
+  void allow_waits() noexcept { refuses_waits_.store(false, kSeqCst); }
+  // To be looked at after prepare().
+  [[nodiscard]] bool refuses_waits() const noexcept { return refuses_waits_.load(kSeqCst); }
+
+ private:
+  std::error_code arm_forgetting(Descriptor& descriptor, std::uint32_t generation,
+                                 Direction direction);
+  [[nodiscard]] Ready rearm(Descriptor& descriptor, const Event& event);
+  bool deliver(std::span<const Event> events, WaiterList& out);
+  // Sets the closing flag and removes the kernel's association, in this order, under the lock.
+  void disconnect(Descriptor& descriptor) REARM_EXCLUDES(descriptor.mu);
+  // Calls `visit(Descriptor&, generation)` for each open descriptor of this poller, inside.
+  template <class Visit>
+  void for_each_open(Visit&& visit);
+  static void finish(Descriptor& descriptor);
+
+  DescriptorTable& table_;
+  const std::unique_ptr<AnyBackend> backend_;
+
+  // The one that is inside collect(). Guards events_.
+  Atomic<bool> collecting_{false};
+  std::array<Event, kBatch> events_;
+
+  // Set by the wake() that goes to the kernel, cleared by the collect() that it ends. Cleared
+  // after the kernel's event was taken and before the caller looks for work, so that a wake() that
+  // comes later goes to the kernel again.
+  Atomic<bool> wake_pending_{false};
+
+  Atomic<bool> refuses_waits_{false};
+
+  Atomic<std::uint64_t> descriptors_{0};
+  Atomic<std::uint64_t> events_count_{0};
+  Atomic<std::uint64_t> stale_events_{0};
+  Atomic<std::uint64_t> waits_{0};
+  Atomic<std::uint64_t> wakes_{0};
+  Atomic<std::uint64_t> arms_{0};
+  Atomic<std::uint64_t> rearms_{0};
+};
+
+}  // namespace rearm::detail
