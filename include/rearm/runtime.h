@@ -1,0 +1,124 @@
+// Runtime: a poller and a scheduler, and the threads that run fibers on them.
+//
+//   int main() {
+//     rearm::Runtime runtime;
+//     runtime.run([] { ... });   // the first fiber; it may spawn others
+//   }
+//
+// Several runtimes may live in one process, each run by a thread of its own. There is no global
+// state but the table of descriptors, and no signal handler but the one that reports a fiber's
+// stack overflow (Options::report_stack_overflow).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <source_location>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "rearm/fiber.h"
+#include "rearm/poller.h"
+
+namespace rearm {
+
+class Scheduler;
+
+class Runtime {
+ public:
+  struct Options {
+    // How many threads run fibers, the one that calls run() among them. 0: one for each processor
+    // that this process may use.
+    std::size_t workers = 0;
+
+    // Address space of each fiber's stack, rounded up to pages, 16 KiB at least. Only what is
+    // touched costs memory. docs/decisions/0002-stacks.md gives the reasons for the default.
+    std::size_t stack_bytes = 256 * 1024;
+
+    // See Poller::Options::backend.
+    std::string_view backend = {};
+
+    // A fiber that overflows its stack is named on standard error before the process dies, by a
+    // handler for SIGSEGV and SIGBUS that passes every other fault on to the handler before it.
+    bool report_stack_overflow = true;
+  };
+
+  // Counters. Relaxed: exact only when nothing else runs.
+  struct Stats {
+    std::uint64_t fibers_alive = 0;  // Spawned and not yet ended.
+    std::uint64_t fibers_spawned = 0;
+    std::uint64_t switches = 0;  // Times a worker began to run a fiber.
+    std::uint64_t steals = 0;
+    std::uint64_t stacks_taken = 0;  // In use, or in a processor's cache.
+    Poller::Stats poller = {};
+  };
+
+  // Throws std::system_error if the poller cannot be opened (Errc::kUnknownBackend; EMFILE), or if
+  // memory is exhausted.
+  explicit Runtime(const Options& options);
+  Runtime() : Runtime(Options{}) {}
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+  // REQUIRES: no run() in progress and no fiber left. Descriptors that are still open are closed.
+  ~Runtime();
+
+  // Runs `function` as the first fiber, on this thread and on workers - 1 others, until it and
+  // every fiber that was spawned have ended. Then returns what it returned or throws what it
+  // threw. May be called again afterwards. Blocks the calling thread.
+  // Throws std::system_error if a thread cannot be started; then nothing has run.
+  // REQUIRES: not called on a fiber, and not while another run() is in progress.
+  template <std::invocable F>
+  auto run(F&& function, const std::source_location& site = std::source_location::current()) {
+    const Threads threads(*this);
+    auto first = spawn(std::forward<F>(function), {.name = "main"}, site);
+    run_until_idle();
+    return first.join();
+  }
+
+  // Like rearm::spawn, from any thread. A fiber that is spawned before run() waits for it.
+  template <std::invocable F>
+  auto spawn(F&& function, SpawnOptions options = {},
+             const std::source_location& site = std::source_location::current()) {
+    auto handle = try_spawn_on(this, std::forward<F>(function), options, site);
+    if (!handle) detail::throw_spawn_error(handle.error());
+    return std::move(*handle);
+  }
+
+  // Asks every fiber to end: waits on descriptors and sleeps, those in progress and those to come
+  // until run() returns, end with Errc::kCancelled. Joins do not: they wait for fibers that end.
+  // From any thread; not from a signal handler.
+  void request_stop();
+
+  // The runtime of the calling fiber, or nullptr on a plain thread.
+  [[nodiscard]] static Runtime* current() noexcept;
+
+  [[nodiscard]] std::size_t workers() const noexcept;
+  [[nodiscard]] std::string_view backend_name() const noexcept;
+  [[nodiscard]] Stats stats() const;
+
+  // For the library's own rooms.
+  [[nodiscard]] Scheduler& scheduler() noexcept { return *scheduler_; }
+
+ private:
+  // The threads of one run(), which go home if spawn() throws before they were needed.
+  class Threads {
+   public:
+    explicit Threads(Runtime& runtime) : runtime_(runtime) { runtime.start_threads(); }
+    ~Threads() { runtime_.stop_threads(); }
+    Threads(const Threads&) = delete;
+    Threads& operator=(const Threads&) = delete;
+
+   private:
+    Runtime& runtime_;
+  };
+
+  void start_threads();
+  void stop_threads();
+  void run_until_idle();
+
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+}  // namespace rearm

@@ -1,0 +1,124 @@
+// Sanitizers. The functions that jump are not instrumented, because they are entered on one fiber's
+// shadow stack and left on another's. For the same reason the outermost frame of a context, which
+// never returns, is not instrumented, and everything that it calls does return: so a shadow stack
+// is balanced when its context exits.
+#include "sched/context.h"
+
+#include "base/check.h"
+
+#if REARM_TSAN
+#include <sanitizer/tsan_interface.h>
+#define REARM_UNINSTRUMENTED __attribute__((noinline, no_sanitize("thread")))
+#elif REARM_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#define REARM_UNINSTRUMENTED __attribute__((noinline, no_sanitize("address")))
+#else
+#define REARM_UNINSTRUMENTED
+#endif
+
+// A return that is predicted. jump_fcontext is entered by a call and, on x86-64, left by an
+// indirect jump, so each switch would leave one entry too many on the processor's return stack, and
+// every return that follows, up to the fiber's own code, would be predicted one frame off. This
+// enters it by a jump and leaves it by a return, which the processor matches with the call of the
+// last switch: one of few places, so mostly the same. (On AArch64 jump_fcontext itself ends in a
+// return.)
+#if defined(__x86_64__) && defined(__ELF__)
+asm(R"(
+    .text
+    .p2align 4
+    .globl rearm_jump
+    .hidden rearm_jump
+    .type rearm_jump, @function
+rearm_jump:
+    .cfi_startproc
+    leaq 1f(%rip), %rax
+    pushq %rax
+    .cfi_adjust_cfa_offset 8
+    jmp jump_fcontext@PLT
+    .cfi_adjust_cfa_offset -8
+1:  ret
+    .cfi_endproc
+    .size rearm_jump, . - rearm_jump
+)");
+#endif
+
+// Declared here, not taken from <cxxabi.h>: libstdc++ declares it `const`, which lets a compiler
+// keep the address across a switch to another thread, and libc++ does not declare it at all.
+namespace __cxxabiv1 {
+struct __cxa_eh_globals;
+extern "C" __cxa_eh_globals* __cxa_get_globals() noexcept;
+}  // namespace __cxxabiv1
+
+namespace rearm {
+
+using boost::context::detail::make_fcontext;
+using boost::context::detail::transfer_t;
+
+Context::Thread::Thread() noexcept
+    : exceptions_(reinterpret_cast<ExceptionState*>(__cxxabiv1::__cxa_get_globals())) {}
+
+void Context::make(Bounds bounds, Entry entry) noexcept {
+  bounds_ = bounds;
+  entry_ = entry;
+  stack_pointer_ = make_fcontext(bounds.base + bounds.bytes, bounds.bytes, &Context::run);
+#if REARM_TSAN
+  sanitizer_state_ = __tsan_create_fiber(0);
+#endif
+}
+
+void Context::forget() noexcept {
+  if (entry_ == nullptr) return;
+#if REARM_TSAN
+  __tsan_destroy_fiber(sanitizer_state_);
+#elif REARM_ASAN
+  // The frames that never returned left their red zones behind.
+  __asan_unpoison_memory_region(bounds_.base, bounds_.bytes);
+#endif
+  entry_ = nullptr;
+}
+
+// The outermost frame of every context.
+REARM_UNINSTRUMENTED void Context::run(transfer_t transfer) {
+  Leap& arrival = *static_cast<Leap*>(transfer.data);
+  Context& self = *arrival.to;
+  finish_jump(arrival, nullptr);
+  arrival.from->stack_pointer_ = transfer.fctx;
+  const Exit exit = self.entry_(arrival.message);
+  Leap leap{
+      .from = &self, .to = exit.to, .thread = exit.thread, .message = exit.message, .exits = true};
+  (void)jump(leap);
+  check_failed("a context that had exited was continued", __FILE__, __LINE__);
+}
+
+#if REARM_TSAN
+
+REARM_UNINSTRUMENTED transfer_t Context::jump(Leap& leap) noexcept {
+  // Of a thread's own context it is not known before.
+  if (leap.from->sanitizer_state_ == nullptr) {
+    leap.from->sanitizer_state_ = __tsan_get_current_fiber();
+  }
+  __tsan_switch_to_fiber(leap.to->sanitizer_state_, 0);
+  return rearm_jump(leap.to->stack_pointer_, &leap);
+}
+
+void Context::finish_jump(Leap&, void*) noexcept {}
+
+#elif REARM_ASAN
+
+REARM_UNINSTRUMENTED transfer_t Context::jump(Leap& leap) noexcept {
+  __sanitizer_start_switch_fiber(leap.exits ? nullptr : &leap.from->sanitizer_state_,
+                                 leap.to->bounds_.base, leap.to->bounds_.bytes);
+  return rearm_jump(leap.to->stack_pointer_, &leap);
+}
+
+REARM_UNINSTRUMENTED void Context::finish_jump(Leap& leap, void* own_fake_stack) noexcept {
+  const void* base = nullptr;
+  std::size_t bytes = 0;
+  __sanitizer_finish_switch_fiber(own_fake_stack, &base, &bytes);
+  leap.from->bounds_ = {static_cast<std::byte*>(const_cast<void*>(base)), bytes};
+}
+
+#endif
+
+}  // namespace rearm

@@ -1,0 +1,269 @@
+// What fibers and those who hold their handles can do; the end of a fiber.
+#include "rearm/fiber.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "sched/fiber.h"
+#include "sched/scheduler.h"
+#include "sched/wait.h"
+#include "sched/worker.h"
+
+namespace rearm {
+namespace {
+
+std::string what_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& exception) {
+    return exception.what();
+  } catch (...) {
+    return "something that is not a std::exception";
+  }
+}
+
+// An exception that nobody can receive.
+[[noreturn]] void die_of_exception(const Fiber& fiber) {
+  std::fprintf(stderr, "rearm: fiber %llu \"%.*s\", spawned at %s:%u, was detached and threw: %s\n",
+               static_cast<unsigned long long>(fiber.id), static_cast<int>(fiber.name().size()),
+               fiber.name().data(), fiber.site.file_name(),
+               static_cast<unsigned>(fiber.site.line()), what_of(fiber.task->error).c_str());
+  std::abort();
+}
+
+// On the arriving side: the fiber has left its stack for good.
+void settle_end(Fiber& fiber) {
+  Scheduler& scheduler = fiber.scheduler;
+  fiber.context.forget();
+  const WaitWord::Found found = fiber.done.publish();
+  // Unless it was detached, the fiber now belongs to its handle, and may be gone already.
+  if (found.waiter != nullptr) {
+    found.waiter->set_reason(WakeReason::kReady);
+    Worker::wake(*found.waiter);
+  } else if (found.closed) {
+    if (fiber.task->error) die_of_exception(fiber);
+    scheduler.bury(fiber);
+  }
+  scheduler.fiber_ended();
+}
+
+// The life of every fiber. Returns, so that its frame and its sanitizer's shadow are gone.
+Context::Exit fiber_main(void* message) {
+  Worker::settle(message);
+  Fiber& self = *Worker::current()->fiber();
+  detail::Task& task = *self.task;
+  try {
+    task.run(task);
+  } catch (...) {
+    task.error = std::current_exception();
+  }
+  if (self.done.is_closed() && task.error) die_of_exception(self);
+  return Worker::current()->exit(self, &settle_end);
+}
+
+}  // namespace
+
+std::uint64_t reserve_fiber_ids(std::uint64_t count) noexcept {
+  static constinit Atomic<std::uint64_t> next{1};
+  return next.fetch_add(count, kRelaxed);
+}
+
+// --- Spawning. ---
+
+Result<Fiber*> Scheduler::spawn(const detail::TaskSpec& spec, const SpawnOptions& options,
+                                const std::source_location& site) {
+  Worker* worker = Worker::current();
+  if (worker != nullptr && &worker->scheduler() != this) worker = nullptr;
+  Stack* const stack = worker == nullptr ? stacks_.take() : worker->processor().stacks.take();
+  if (stack == nullptr) return std::unexpected(Errc::kStacksExhausted);
+  const std::uint64_t id =
+      worker == nullptr ? reserve_fiber_ids(1) : worker->processor().next_fiber_id();
+
+  const auto align_down = [](std::uintptr_t address, std::size_t alignment) {
+    return address / alignment * alignment;
+  };
+  const auto top = reinterpret_cast<std::uintptr_t>(stack->top());
+  const std::uintptr_t fiber_at = align_down(top - sizeof(Fiber), alignof(Fiber));
+  REARM_CHECK(spec.bytes + spec.alignment <= stack->bytes / 2,
+              "the function to spawn captures more than half a stack; capture a pointer instead");
+  const std::uintptr_t task_at = align_down(fiber_at - spec.bytes, spec.alignment);
+  const std::uintptr_t stack_end = align_down(task_at, 64);
+
+  auto* const fiber =
+      new (reinterpret_cast<void*>(fiber_at)) Fiber(*this, *stack, id, options, site);
+  try {
+    fiber->task = spec.construct(reinterpret_cast<void*>(task_at), spec.function);
+  } catch (...) {  // The function's own copy constructor threw: the caller's exception.
+    fiber->~Fiber();
+    stack->next_free = nullptr;
+    stacks_.give_back(stack, 1);
+    throw;
+  }
+  fiber->context.make(
+      {.base = stack->base, .bytes = stack_end - reinterpret_cast<std::uintptr_t>(stack->base)},
+      &fiber_main);
+
+  alive_.fetch_add(1, kRelaxed);  // The spawner is alive, or run() has not begun.
+  // The constructor above may have parked: look again for the worker.
+  worker = Worker::current();
+  if (worker != nullptr && &worker->scheduler() == this) {
+    Processor::count(worker->processor().spawned);
+  } else {
+    spawned_outside_.fetch_add(1, kRelaxed);
+  }
+  Worker::make_ready(*fiber);
+  return fiber;
+}
+
+namespace detail {
+
+Result<Fiber*> spawn(Runtime* runtime, const TaskSpec& spec, const SpawnOptions& options,
+                     const std::source_location& site) {
+  if (runtime == nullptr) runtime = Runtime::current();
+  REARM_CHECK(runtime != nullptr,
+              "rearm::spawn() was called on a plain thread; use Runtime::spawn() there");
+  return runtime->scheduler().spawn(spec, options, site);
+}
+
+void throw_spawn_error(std::error_code error) {
+  throw std::system_error(
+      error, "rearm: cannot spawn a fiber (see vm.max_map_count, RLIMIT_AS, vm.overcommit_memory)");
+}
+
+bool wait_for_end(Fiber& fiber, Deadline deadline) {
+  if (deadline.is_standing()) deadline = Deadline::never();
+  for (;;) {
+    switch (fiber.done.prepare()) {
+      case WaitWord::Prepared::kReady:
+        // Put it back: whoever releases or detaches must find it, too.
+        static_cast<void>(fiber.done.publish());
+        return true;
+      case WaitWord::Prepared::kPark: break;
+      case WaitWord::Prepared::kBusy:
+      case WaitWord::Prepared::kClosed:
+        check_failed("two threads joined the same fiber", __FILE__, __LINE__);
+    }
+    const auto reason = wait_on(fiber.done, deadline, Cancellable::kNo);
+    if (reason == WakeReason::kReady) {
+      static_cast<void>(fiber.done.publish());  // Consumed by the wait: put it back, likewise.
+      return true;
+    }
+    if (reason == WakeReason::kTimedOut) return false;
+    if (!deadline.is_never() && deadline.ns() <= now_ns()) return false;
+    // A stopping runtime does not cancel joins: the fiber that is waited for is cancelled.
+  }
+}
+
+Task& task_of(Fiber& fiber) { return *fiber.task; }
+
+std::uint64_t id_of(const Fiber& fiber) { return fiber.id; }
+
+void release(Fiber& fiber) { fiber.scheduler.bury(fiber); }
+
+void detach(Fiber& fiber) {
+  if (!fiber.done.close().ready) return;  // It will bury itself.
+  if (fiber.task->error) die_of_exception(fiber);
+  fiber.scheduler.bury(fiber);
+}
+
+}  // namespace detail
+
+// --- Waiting. ---
+
+namespace {
+
+std::optional<WakeReason> outcome(WaitWord::Committed committed, const Waiter& waiter) {
+  switch (committed) {
+    case WaitWord::Committed::kParked: return waiter.reason();
+    case WaitWord::Committed::kConsumed: return WakeReason::kReady;
+    case WaitWord::Committed::kDisturbed: break;
+  }
+  return std::nullopt;
+}
+
+std::optional<WakeReason> wait_as_thread(WaitWord& word, Deadline deadline) {
+  ThreadParker parker;
+  Parked waiter(parker);
+  const WaitWord::Committed committed = word.commit(waiter);
+  if (committed == WaitWord::Committed::kParked && !parker.park(deadline)) {
+    if (word.withdraw() != nullptr) return WakeReason::kTimedOut;
+    parker.park();  // Somebody has taken the waiter already and is about to unpark.
+  }
+  return outcome(committed, waiter);
+}
+
+std::optional<WakeReason> wait_as_fiber(Worker& worker, WaitWord& word, Deadline deadline,
+                                        Cancellable cancellable) {
+  Parked waiter(*worker.fiber());
+  if (deadline.is_never()) return outcome(worker.park(word, waiter), waiter);
+  Timer timer(word);
+  Timers& timers = worker.processor().timers;
+  timers.start(timer, deadline.ns());
+  worker.scheduler().timer_started(deadline.ns());
+  // Start first, then look: pairs with request_stop(), which sets the flag and then ends timers.
+  if (cancellable == Cancellable::kYes && worker.scheduler().stopping()) {
+    static_cast<void>(word.withdraw());  // The park below fails, and the caller looks again.
+  }
+  const WaitWord::Committed committed = worker.park(word, waiter);
+  timers.stop(timer);  // Of the processor where it was started, whoever holds that now.
+  return outcome(committed, waiter);
+}
+
+}  // namespace
+
+std::optional<WakeReason> wait_on(WaitWord& word, Deadline deadline, Cancellable cancellable) {
+  Worker* const worker = Worker::current();
+  if (worker == nullptr || worker->fiber() == nullptr) return wait_as_thread(word, deadline);
+  return wait_as_fiber(*worker, word, deadline, cancellable);
+}
+
+// --- This fiber. ---
+
+namespace this_fiber {
+
+void yield() {
+  Worker* const worker = Worker::current();
+  if (worker == nullptr || worker->fiber() == nullptr) {
+    std::this_thread::yield();
+  } else {
+    worker->yield();
+  }
+}
+
+Result<void> sleep_until(Deadline deadline) {
+  // Even a sleep for ever needs a timer, for request_stop() to end.
+  if (deadline.is_standing() || deadline.is_never()) deadline = Deadline::at_ns(Timers::kNever - 1);
+  WaitWord word;  // Nobody publishes into it: only the timer ends the wait.
+  for (;;) {
+    const WaitWord::Prepared prepared = word.prepare();
+    REARM_CHECK(prepared == WaitWord::Prepared::kPark, "a sleep was disturbed");
+    Worker* const worker = Worker::current();
+    if (worker != nullptr && worker->scheduler().stopping()) {
+      return std::unexpected(Errc::kCancelled);
+    }
+    if (deadline.ns() <= now_ns()) return {};
+    const auto reason = wait_on(word, deadline, Cancellable::kYes);
+    if (reason == WakeReason::kTimedOut) return {};
+    if (reason == WakeReason::kCancelled) return std::unexpected(Errc::kCancelled);
+  }
+}
+
+std::uint64_t id() noexcept {
+  Worker* const worker = Worker::current();
+  return worker == nullptr || worker->fiber() == nullptr ? 0 : worker->fiber()->id;
+}
+
+std::string_view name() noexcept {
+  Worker* const worker = Worker::current();
+  return worker == nullptr || worker->fiber() == nullptr ? "" : worker->fiber()->name();
+}
+
+}  // namespace this_fiber
+
+}  // namespace rearm

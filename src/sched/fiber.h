@@ -1,0 +1,122 @@
+// Fiber: what the scheduler knows of one fiber, and Parked, who waits for something.
+//
+// A Fiber lies in the topmost bytes of its own stack, the Task that it runs just below; so a fiber
+// costs one stack and nothing else, and its memory is gone when the stack is given back.
+//
+// Life. spawned -> in a run queue <-> running <-> parked -> ended -> released. After the end the
+// stack stays until the JoinHandle has taken the result, or, if the fiber was detached, is given
+// back at once. Which of the two comes last is decided by the word `done`: the end publishes into
+// it, the handle prepares (joins) or closes (detaches) it.
+//
+// Who may touch what. `context`, `task`: the worker that runs the fiber; after the end, the owner
+// of the handle. `next`: whoever has it in a list. `done`: anybody. The rest: constant.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <source_location>
+#include <string_view>
+
+#include "base/thread_parker.h"
+#include "base/wait_word.h"
+#include "rearm/fiber.h"
+#include "sched/context.h"
+#include "sched/stack.h"
+
+namespace rearm {
+
+class Scheduler;
+class Worker;
+
+// What is to be done about a fiber by the side that arrives after the fiber has left its stack:
+// only then may it be handed to others. Filled in by the leaving side.
+struct Leave {
+  void (*settle)(Fiber& fiber) = nullptr;
+  Worker* worker = nullptr;  // The one that the fiber left, whose thread settles.
+  WaitWord* word = nullptr;  // For a fiber that parks: where, and as whom,
+  Waiter* waiter = nullptr;
+  WaitWord::Committed committed = WaitWord::Committed::kParked;  // and what became of it.
+};
+
+// Numbers for `count` fibers, never used before in this process; returns the first.
+[[nodiscard]] std::uint64_t reserve_fiber_ids(std::uint64_t count) noexcept;
+
+class Fiber {
+ public:
+  Fiber(Scheduler& owner, Stack& own_stack, std::uint64_t number, const SpawnOptions& options,
+        const std::source_location& where) noexcept
+      : scheduler(owner), stack(own_stack), id(number), site(where) {
+    name_bytes = static_cast<std::uint8_t>(options.name.copy(name_text.data(), name_text.size()));
+  }
+  Fiber(const Fiber&) = delete;
+  Fiber& operator=(const Fiber&) = delete;
+
+  [[nodiscard]] std::string_view name() const noexcept { return {name_text.data(), name_bytes}; }
+
+  Context context;
+  Leave leave;
+  Fiber* next = nullptr;
+  detail::Task* task = nullptr;
+  WaitWord done;
+
+  Scheduler& scheduler;
+  Stack& stack;
+  const std::uint64_t id;
+  const std::source_location site;
+  std::array<char, 31> name_text;
+  std::uint8_t name_bytes;
+};
+
+// A list of fibers, first in first out, linked through the fibers. Not thread-safe.
+class FiberList {
+ public:
+  FiberList() noexcept = default;
+
+  [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+  void push_back(Fiber& fiber) noexcept {
+    fiber.next = nullptr;
+    (tail_ == nullptr ? head_ : tail_->next) = &fiber;
+    tail_ = &fiber;
+    ++size_;
+  }
+
+  [[nodiscard]] Fiber* pop_front() noexcept {
+    Fiber* const fiber = head_;
+    if (fiber == nullptr) return nullptr;
+    head_ = fiber->next;
+    if (head_ == nullptr) tail_ = nullptr;
+    --size_;
+    return fiber;
+  }
+
+  void splice_back(FiberList& other) noexcept {
+    if (other.empty()) return;
+    (tail_ == nullptr ? head_ : tail_->next) = other.head_;
+    tail_ = other.tail_;
+    size_ += other.size_;
+    other = {};
+  }
+
+ private:
+  Fiber* head_ = nullptr;
+  Fiber* tail_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// The scheduler's kind of waiter: a fiber that has left its stack, or a thread that sleeps.
+class Parked final : public Waiter {
+ public:
+  explicit Parked(Fiber& fiber) noexcept : fiber_(&fiber) {}
+  explicit Parked(ThreadParker& thread) noexcept : thread_(&thread) {}
+
+  [[nodiscard]] Fiber* fiber() const noexcept { return fiber_; }
+  [[nodiscard]] ThreadParker* thread() const noexcept { return thread_; }
+
+ private:
+  Fiber* fiber_ = nullptr;
+  ThreadParker* thread_ = nullptr;
+};
+
+}  // namespace rearm

@@ -1,0 +1,91 @@
+// IdleWorkers: which workers sleep, and who is woken when there is work.
+//
+// What this is. Workers that found nothing, and that did not get the poll turn, sleep here on their
+// own ThreadParker, the most recent on top, because its caches are warm.
+//
+// No lost wake-up between sleeping and work. A worker announces itself (enter: count_ up), then
+// looks for work once more, then sleeps. Whoever makes work puts it where it can be found, then
+// looks at count_. Both sides are sequentially consistent, so one of them sees the other.
+//
+// Throttle. A woken worker is "searching" until it has found something or sleeps again, and while
+// one is searching nobody else is woken: it will wake the next one itself if it finds more than it
+// needs. Otherwise each of a burst of new fibers would pay for a wake-up of its own.
+//
+// Who may call. Any thread.
+#pragma once
+
+#include <cstddef>
+
+#include "base/atomic.h"
+#include "base/mutex.h"
+#include "base/thread_parker.h"
+
+namespace rearm {
+
+class IdleWorkers {
+ public:
+  struct Sleeper {
+    ThreadParker parker;
+    Sleeper* below = nullptr;  // Guarded by mu_.
+    bool listed = false;       // Guarded by mu_.
+  };
+
+  // Announces that the caller is about to sleep.
+  void enter(Sleeper& sleeper) REARM_EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    sleeper.below = top_;
+    sleeper.listed = true;
+    top_ = &sleeper;
+    count_.store(count_.load(kRelaxed) + 1, kSeqCst);  // Pairs with anybody().
+  }
+
+  // Takes the announcement back. False if somebody has already picked the caller to be woken: then
+  // a token waits in its parker, and it counts as searching.
+  [[nodiscard]] bool leave(Sleeper& sleeper) REARM_EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    if (!sleeper.listed) return false;
+    Sleeper** link = &top_;
+    while (*link != &sleeper) link = &(*link)->below;
+    *link = sleeper.below;
+    sleeper.listed = false;
+    count_.store(count_.load(kRelaxed) - 1, kSeqCst);
+    return true;
+  }
+
+  [[nodiscard]] bool anybody() const noexcept { return count_.load(kSeqCst) != 0; }
+
+  // Picks one sleeper, if there is one and nobody is searching. The caller unparks it. The woken
+  // one must call done_searching().
+  [[nodiscard]] Sleeper* pick() REARM_EXCLUDES(mu_) {
+    int nobody = 0;
+    if (!searching_.compare_exchange_strong(nobody, 1, kSeqCst)) return nullptr;
+    Sleeper* const sleeper = pop();
+    if (sleeper == nullptr) searching_.store(0, kSeqCst);
+    return sleeper;
+  }
+
+  void done_searching() noexcept { searching_.store(0, kSeqCst); }
+
+  // For shutting down: wakes everybody, one after the other.
+  void wake_all() REARM_EXCLUDES(mu_) {
+    while (Sleeper* const sleeper = pop()) sleeper->parker.unpark();
+  }
+
+ private:
+  [[nodiscard]] Sleeper* pop() REARM_EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    Sleeper* const sleeper = top_;
+    if (sleeper == nullptr) return nullptr;
+    top_ = sleeper->below;
+    sleeper->listed = false;
+    count_.store(count_.load(kRelaxed) - 1, kSeqCst);
+    return sleeper;
+  }
+
+  Mutex mu_;
+  Sleeper* top_ REARM_GUARDED_BY(mu_) = nullptr;
+  Atomic<std::size_t> count_{0};
+  Atomic<int> searching_{0};
+};
+
+}  // namespace rearm

@@ -1,0 +1,49 @@
+// Processor: what it takes to run fibers, apart from a thread: a run queue, timers and caches.
+//
+// A worker holds one while it runs fibers. The run queue and the timers may be touched by other
+// workers (they say how); the rest belongs to the worker that holds the processor.
+#pragma once
+
+#include <cstdint>
+
+#include "base/atomic.h"
+#include "sched/run_queue.h"
+#include "sched/stack.h"
+#include "sched/timers.h"
+
+namespace rearm {
+
+class alignas(64) Processor {
+ public:
+  explicit Processor(StackPool& pool) noexcept : stacks(pool) {}
+
+  RunQueue queue;
+  Timers timers;
+  StackCache stacks;
+
+  // Numbers for fibers, taken from the process's counter a block at a time.
+  [[nodiscard]] std::uint64_t next_fiber_id() noexcept {
+    if (id_next_ == id_end_) {
+      id_next_ = reserve_fiber_ids(kIdBlock);
+      id_end_ = id_next_ + kIdBlock;
+    }
+    return id_next_++;
+  }
+
+  // Written by the holder alone, read by anybody.
+  Atomic<std::uint64_t> switches{0};
+  Atomic<std::uint64_t> spawned{0};
+  Atomic<std::uint64_t> steals{0};
+
+  static void count(Atomic<std::uint64_t>& counter) noexcept {
+    counter.store(counter.load(kRelaxed) + 1, kRelaxed);
+  }
+
+ private:
+  static constexpr std::uint64_t kIdBlock = 1024;
+
+  std::uint64_t id_next_ = 0;
+  std::uint64_t id_end_ = 0;
+};
+
+}  // namespace rearm

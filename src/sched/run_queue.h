@@ -1,0 +1,106 @@
+// RunQueue: the fibers that one processor will run next; its owner pushes, anybody takes.
+//
+// What this is. A bounded ring (Go's, and tokio's after it): the owner pushes at the tail, the
+// owner and thieves take from the head. Beside it the next-slot: the fiber that the running one has
+// just made runnable, which is likely to find its data in the cache and runs first.
+//
+// Words
+//   tail_   written by the owner alone. A slot in [head, tail) is full.
+//   head_   moved forward by whoever takes, with one compare-and-exchange for all it takes.
+//   next_   empty or one fiber; exchanged by the owner, and by thieves when the ring is empty.
+//
+// Invariants. A slot is written only outside [head, tail), and by the owner; a thief that read a
+// slot which the owner has since overwritten fails its exchange on head_. Indices are 32 bits and
+// wrap; a thief would have to sleep through exactly 2^32 takes to be fooled.
+//
+// Who may call. push, push_next, pop: the owner. steal_into, size: any thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/atomic.h"
+#include "sched/fiber.h"
+
+namespace rearm {
+
+class RunQueue {
+ public:
+  static constexpr std::uint32_t kCapacity = 512;
+
+  RunQueue() = default;
+  RunQueue(const RunQueue&) = delete;
+  RunQueue& operator=(const RunQueue&) = delete;
+
+  // False if the ring is full.
+  [[nodiscard]] bool push(Fiber& fiber) noexcept {
+    const std::uint32_t tail = tail_.load(kRelaxed);  // Only the owner writes it.
+    // Acquire: pairs with the release of takers; the slot they emptied may be written.
+    if (tail - head_.load(kAcquire) == kCapacity) return false;
+    slots_[tail % kCapacity].store(&fiber, kRelaxed);
+    // Release: pairs with the acquire in steal_into(); the thief sees the slot and the fiber.
+    tail_.store(tail + 1, kRelease);
+    return true;
+  }
+
+  // Puts a fiber into the next-slot and returns the one that it displaces, or nullptr.
+  [[nodiscard]] Fiber* push_next(Fiber& fiber) noexcept {
+    // Release: hands the fiber over, to a thief maybe. Acquire: takes over the displaced one.
+    return next_.exchange(&fiber, kAcqRel);
+  }
+
+  [[nodiscard]] Fiber* pop_next() noexcept {
+    if (next_.load(kRelaxed) == nullptr) return nullptr;  // Only thieves could change it, to empty.
+    return next_.exchange(nullptr, kAcquire);
+  }
+
+  [[nodiscard]] Fiber* pop() noexcept {
+    std::uint32_t head = head_.load(kRelaxed);
+    while (head != tail_.load(kRelaxed)) {
+      Fiber* const fiber = slots_[head % kCapacity].load(kRelaxed);
+      // Release: pairs with the acquire in push(); the slot is empty.
+      if (head_.compare_exchange_weak(head, head + 1, kAcqRel, kRelaxed)) return fiber;
+    }
+    return nullptr;
+  }
+
+  // Moves half of what is here (at least one) to the thief's own queue and returns one of them
+  // besides; nullptr if nothing could be had. REQUIRES: the caller owns `thief`, and it is empty.
+  [[nodiscard]] Fiber* steal_into(RunQueue& thief) noexcept {
+    for (;;) {
+      std::uint32_t head = head_.load(kAcquire);
+      const std::uint32_t size = tail_.load(kAcquire) - head;  // Pairs with push().
+      if (size == 0) return next_.exchange(nullptr, kAcquire);
+      if (size > kCapacity) continue;  // head and tail were read too far apart.
+      const std::uint32_t count = size - size / 2;
+      const std::uint32_t thief_tail = thief.tail_.load(kRelaxed);
+      for (std::uint32_t i = 0; i < count; ++i) {
+        Fiber* const fiber = slots_[(head + i) % kCapacity].load(kRelaxed);
+        thief.slots_[(thief_tail + i) % kCapacity].store(fiber, kRelaxed);
+      }
+      if (!head_.compare_exchange_strong(head, head + count, kAcqRel, kRelaxed)) continue;
+      Fiber* const first = thief.slots_[(thief_tail + count - 1) % kCapacity].load(kRelaxed);
+      thief.tail_.store(thief_tail + count - 1, kRelease);
+      return first;
+    }
+  }
+
+  // How many fibers wait here. A hint unless nobody moves.
+  [[nodiscard]] std::size_t size() const noexcept {
+    const std::uint32_t head = head_.load(kSeqCst);
+    const std::uint32_t tail = tail_.load(kSeqCst);
+    return (tail - head) + (next_.load(kSeqCst) != nullptr ? 1U : 0U);
+  }
+
+  // How far the queue has advanced: for whoever watches that it does.
+  [[nodiscard]] std::uint32_t progress() const noexcept { return head_.load(kRelaxed); }
+
+ private:
+  alignas(64) Atomic<std::uint32_t> head_{0};
+  alignas(64) Atomic<std::uint32_t> tail_{0};
+  Atomic<Fiber*> next_{nullptr};
+  std::array<Atomic<Fiber*>, kCapacity> slots_{};
+};
+
+}  // namespace rearm

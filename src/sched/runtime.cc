@@ -1,0 +1,29 @@
+#include "rearm/runtime.h"
+
+#include "sched/scheduler.h"
+#include "sched/worker.h"
+
+namespace rearm {
+
+Runtime::Runtime(const Options& options)
+    : scheduler_(std::make_unique<Scheduler>(*this, options)) {}
+
+Runtime::~Runtime() = default;
+
+void Runtime::start_threads() { scheduler_->start_threads(); }
+void Runtime::stop_threads() { scheduler_->stop_threads(); }
+void Runtime::run_until_idle() { scheduler_->run(); }
+void Runtime::request_stop() { scheduler_->request_stop(); }
+
+Runtime* Runtime::current() noexcept {
+  Worker* const worker = Worker::current();
+  return worker == nullptr ? nullptr : &worker->scheduler().runtime();
+}
+
+std::size_t Runtime::workers() const noexcept { return scheduler_->processors().size(); }
+std::string_view Runtime::backend_name() const noexcept {
+  return scheduler_->poller().backend_name();
+}
+Runtime::Stats Runtime::stats() const { return scheduler_->stats(); }
+
+}  // namespace rearm

@@ -1,0 +1,251 @@
+#include "sched/scheduler.h"
+
+#include <algorithm>
+#include <new>
+#include <string>
+#include <system_error>
+#include <thread>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "sched/overflow.h"
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace rearm {
+namespace {
+
+// How many processors this process may use, which in a container is fewer than there are.
+std::size_t usable_processors() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0) {
+    return static_cast<std::size_t>(std::max(1, CPU_COUNT(&set)));
+  }
+#endif
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
+std::unique_ptr<detail::PollerCore> open_poller(std::string_view backend) {
+  auto poller = detail::PollerCore::open(backend);
+  if (poller) return std::move(*poller);
+  std::string what = "rearm: cannot open the poller";
+  if (poller.error() == Errc::kUnknownBackend) {
+    what += " (this build has:";
+    for (const std::string_view name : backend_names()) what.append(" ").append(name);
+    what += ")";
+  }
+  throw std::system_error(poller.error(), what);
+}
+
+}  // namespace
+
+// The workers of one run(), and the threads of all but the first, which is the caller's own.
+struct Scheduler::Threads {
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::vector<std::thread> threads;
+  Atomic<bool> go{false};  // False: a worker that is unparked before run() goes home.
+
+  void release(bool run) {
+    go.store(run, kRelease);
+    for (std::size_t i = 1; i <= threads.size(); ++i) workers[i]->sleeper().parker.unpark();
+  }
+  ~Threads() {
+    if (!go.load(kRelaxed)) release(false);
+    for (std::thread& thread : threads) thread.join();
+  }
+};
+
+Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
+    : runtime_(runtime),
+      stacks_(options.stack_bytes),
+      poller_(open_poller(options.backend)),
+      report_stack_overflow_(options.report_stack_overflow) {
+  const std::size_t workers = options.workers == 0 ? usable_processors() : options.workers;
+  for (std::size_t i = 0; i < workers; ++i) {
+    processors_.push_back(std::make_unique<Processor>(stacks_));
+  }
+}
+
+Scheduler::~Scheduler() {
+  REARM_CHECK(threads_ == nullptr, "a runtime was destroyed inside its own run()");
+  REARM_CHECK(alive_.load(kAcquire) == 0,
+              "a runtime was destroyed with fibers that run() never got to run");
+}
+
+Runtime::Stats Scheduler::stats() const {
+  Runtime::Stats stats{.fibers_alive = alive_.load(kRelaxed),
+                       .fibers_spawned = spawned_outside_.load(kRelaxed),
+                       .stacks_taken = stacks_.taken(),
+                       .poller = poller_->stats()};
+  for (const auto& processor : processors_) {
+    stats.fibers_spawned += processor->spawned.load(kRelaxed);
+    stats.switches += processor->switches.load(kRelaxed);
+    stats.steals += processor->steals.load(kRelaxed);
+  }
+  return stats;
+}
+
+// --- Running. ---
+
+void Scheduler::start_threads() {
+  REARM_CHECK(Worker::current() == nullptr, "Runtime::run() was called on a fiber");
+  REARM_CHECK(threads_ == nullptr, "Runtime::run() was called while it is in progress");
+  auto threads = std::make_unique<Threads>();
+  for (std::size_t i = 0; i < processors_.size(); ++i) {
+    threads->workers.push_back(std::make_unique<Worker>(*this, *processors_[i], i));
+  }
+  threads->threads.reserve(processors_.size() - 1);
+  for (std::size_t i = 1; i < processors_.size(); ++i) {
+    Worker& worker = *threads->workers[i];
+    const Atomic<bool>& go = threads->go;
+    try {
+      threads->threads.emplace_back([this, &worker, &go] {
+        worker.sleeper().parker.park();
+        if (!go.load(kAcquire)) return;
+        const OverflowReporter reporter(report_stack_overflow_);
+        worker.run();
+      });
+    } catch (const std::system_error& error) {
+      throw std::system_error(
+          error.code(), "rearm: cannot start the thread of worker " + std::to_string(i) + " of " +
+                            std::to_string(processors_.size()) +
+                            " (see RLIMIT_NPROC, pids.max; or ask for fewer workers)");
+    }
+  }
+  finished_.store(false, kSeqCst);
+  idle_.done_searching();  // Whoever was searching at the end of the last run() is gone.
+  threads_ = std::move(threads);
+}
+
+void Scheduler::stop_threads() { threads_.reset(); }
+
+void Scheduler::run() {
+  if (alive_.load(kAcquire) == 0) finish();
+  threads_->release(true);
+  {
+    const OverflowReporter reporter(report_stack_overflow_);
+    threads_->workers[0]->run();
+  }
+  threads_.reset();
+  for (const auto& processor : processors_) processor->stacks.flush();
+  // Nobody polls any more: plain threads that still wait must not wait for ever.
+  WaiterList left = poller_->cancel_all(WakeReason::kCancelled);
+  Worker::wake(left);
+  poller_->allow_waits();
+  stopping_.store(false, kSeqCst);
+}
+
+void Scheduler::finish() {
+  finished_.store(true, kSeqCst);
+  idle_.wake_all();
+  poller_->wake();
+}
+
+// --- Fibers. ---
+
+void Scheduler::bury(Fiber& fiber) {
+  Stack& stack = fiber.stack;
+  fiber.task->drop_result(*fiber.task);
+  fiber.~Fiber();
+  Worker* const worker = Worker::current();
+  if (worker != nullptr && &worker->scheduler() == this) {
+    worker->processor().stacks.give_back(stack);
+  } else {
+    stack.next_free = nullptr;
+    stacks_.give_back(&stack, 1);
+  }
+}
+
+void Scheduler::fiber_ended() {
+  // Release: pairs with the acquire in run() and ~Scheduler(); everything the fiber did is done.
+  if (alive_.fetch_sub(1, kAcqRel) == 1) finish();
+}
+
+// --- Work that any worker may take. ---
+
+void Scheduler::inject(Fiber& fiber) {
+  FiberList one;
+  one.push_back(fiber);
+  inject(one);
+  wake_one();
+}
+
+void Scheduler::inject(FiberList& fibers) {
+  MutexLock lock(injected_mu_);
+  injected_.splice_back(fibers);
+  injected_size_.store(injected_.size(), kSeqCst);  // Pairs with has_work().
+}
+
+FiberList Scheduler::take_injected() {
+  FiberList share;
+  if (!has_injected()) return share;
+  MutexLock lock(injected_mu_);
+  const std::size_t fair = injected_.size() / processors_.size() + 1;
+  for (std::size_t n = std::min<std::size_t>(fair, RunQueue::kCapacity / 2); n > 0; --n) {
+    Fiber* const fiber = injected_.pop_front();
+    if (fiber == nullptr) break;
+    share.push_back(*fiber);
+  }
+  injected_size_.store(injected_.size(), kSeqCst);
+  return share;
+}
+
+bool Scheduler::has_work() const noexcept {
+  if (injected_size_.load(kSeqCst) != 0 || finished()) return true;
+  return std::ranges::any_of(processors_, [](const auto& p) { return p->queue.size() != 0; });
+}
+
+void Scheduler::wake_one() {
+  if (idle_.anybody()) {
+    if (IdleWorkers::Sleeper* const sleeper = idle_.pick()) sleeper->parker.unpark();
+  } else if (kernel_until_ns_.load(kSeqCst) != kNobody) {
+    poller_->wake();
+  }
+}
+
+// --- The poll turn and time. ---
+
+std::int64_t Scheduler::earliest_timer_ns() const noexcept {
+  std::int64_t earliest = Timers::kNever;
+  for (const auto& processor : processors_) {
+    earliest = std::min(earliest, processor->timers.earliest_ns());
+  }
+  return earliest;
+}
+
+WaiterList Scheduler::kernel_wait() {
+  std::int64_t until_ns = earliest_timer_ns();
+  for (;;) {
+    kernel_until_ns_.store(until_ns, kSeqCst);  // Pairs with timer_started() and wake_one().
+    const std::int64_t again_ns = earliest_timer_ns();
+    if (again_ns >= until_ns) break;
+    until_ns = again_ns;
+  }
+  WaiterList ready = poller_->collect(Deadline::at_ns(has_work() ? 0 : until_ns));
+  kernel_until_ns_.store(kNobody, kSeqCst);
+  return ready;
+}
+
+WaiterList Scheduler::expire_timers() {
+  WaiterList expired;
+  if (earliest_timer_ns() == Timers::kNever) return expired;  // Saves a look at the clock.
+  const std::int64_t now = now_ns();
+  for (const auto& processor : processors_) {
+    processor->timers.expire(now, WakeReason::kTimedOut, expired);
+  }
+  return expired;
+}
+
+void Scheduler::request_stop() {
+  stopping_.store(true, kSeqCst);
+  WaiterList cancelled = poller_->cancel_all(WakeReason::kCancelled);
+  for (const auto& processor : processors_) {
+    processor->timers.expire(Timers::kNever, WakeReason::kCancelled, cancelled);
+  }
+  Worker::wake(cancelled);
+}
+
+}  // namespace rearm

@@ -1,0 +1,135 @@
+// Scheduler: what the workers of one runtime share.
+//
+// What this is. The processors, the injection queue, the idle workers, the poll turn, the stacks,
+// and the count of living fibers, whose end is the end of run().
+//
+// The poll turn. At most one worker is inside the poller. `kernel_until_ns_` says until when the
+// holder waits in the kernel, and kNobody that nobody does. Whoever makes something that the
+// waiting holder must know of (a fiber injected, an earlier timer) makes it first and then looks
+// at kernel_until_ns_; the holder stores it first and then looks for work and timers. Both sides
+// are sequentially consistent, so one of them sees the other.
+//
+// Lock order. Every lock here is a leaf; see base/mutex.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <source_location>
+#include <span>
+#include <vector>
+
+#include "base/atomic.h"
+#include "base/mutex.h"
+#include "poller/poller_core.h"
+#include "rearm/runtime.h"
+#include "sched/fiber.h"
+#include "sched/idle.h"
+#include "sched/processor.h"
+#include "sched/worker.h"
+
+namespace rearm {
+
+class Scheduler {
+ public:
+  // Throws std::system_error; see Runtime::Runtime().
+  Scheduler(Runtime& runtime, const Runtime::Options& options);
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+  ~Scheduler();
+
+  [[nodiscard]] Runtime& runtime() noexcept { return runtime_; }
+  [[nodiscard]] detail::PollerCore& poller() noexcept { return *poller_; }
+  [[nodiscard]] StackPool& stacks() noexcept { return stacks_; }
+  [[nodiscard]] IdleWorkers& idle() noexcept { return idle_; }
+  [[nodiscard]] std::span<const std::unique_ptr<Processor>> processors() const noexcept {
+    return processors_;
+  }
+  [[nodiscard]] Runtime::Stats stats() const;
+
+  // --- Running. ---
+
+  // Starts the other workers' threads, which wait for run(). Throws std::system_error.
+  void start_threads();
+  void stop_threads();  // If run() was not called after all.
+  void run();
+
+  // --- Fibers. ---
+
+  [[nodiscard]] Result<Fiber*> spawn(const detail::TaskSpec& spec, const SpawnOptions& options,
+                                     const std::source_location& site);
+  // Gives back what an ended fiber occupied.
+  void bury(Fiber& fiber);
+  void fiber_ended();
+
+  // --- Work that any worker may take. ---
+
+  void inject(Fiber& fiber);
+  void inject(FiberList& fibers);
+  // A fair share of what was injected, possibly nothing.
+  [[nodiscard]] FiberList take_injected() REARM_EXCLUDES(injected_mu_);
+  [[nodiscard]] bool has_injected() const noexcept { return injected_size_.load(kRelaxed) != 0; }
+  // Whether there is a fiber in any queue, or reason to stop.
+  [[nodiscard]] bool has_work() const noexcept;
+  // After work was made that another worker might take, if one is idle.
+  void work_added() {
+    if (processors_.size() > 1) wake_one();
+  }
+  void wake_one();
+
+  // --- The poll turn and time. ---
+
+  [[nodiscard]] bool take_poll_turn() noexcept {
+    return !poll_turn_.load(kRelaxed) && !poll_turn_.exchange(true, kSeqCst);
+  }
+  void give_poll_turn() noexcept { poll_turn_.store(false, kSeqCst); }
+  [[nodiscard]] bool poll_turn_is_free() const noexcept { return !poll_turn_.load(kSeqCst); }
+  // Waits in the kernel until there is something to do. REQUIRES: the poll turn.
+  [[nodiscard]] WaiterList kernel_wait();
+  // Ends the waits whose time has come, on all processors.
+  [[nodiscard]] WaiterList expire_timers();
+  // After a timer was started.
+  void timer_started(std::int64_t when_ns) {
+    if (when_ns < kernel_until_ns_.load(kSeqCst)) poller_->wake();
+  }
+
+  // --- Stopping. ---
+
+  void request_stop();
+  [[nodiscard]] bool stopping() const noexcept {
+    return stopping_.load(kSeqCst);  // Pairs with request_stop(); see wait_on() in fiber.cc.
+  }
+  [[nodiscard]] bool finished() const noexcept { return finished_.load(kSeqCst); }
+
+ private:
+  static constexpr std::int64_t kNobody = std::numeric_limits<std::int64_t>::min();
+
+  struct Threads;
+
+  void finish();
+  [[nodiscard]] std::int64_t earliest_timer_ns() const noexcept;
+
+  Runtime& runtime_;
+  StackPool stacks_;
+  std::unique_ptr<detail::PollerCore> poller_;
+  std::vector<std::unique_ptr<Processor>> processors_;
+  const bool report_stack_overflow_;
+
+  IdleWorkers idle_;
+  Atomic<bool> poll_turn_{false};
+  Atomic<std::int64_t> kernel_until_ns_{kNobody};
+
+  Mutex injected_mu_;
+  FiberList injected_ REARM_GUARDED_BY(injected_mu_);
+  Atomic<std::size_t> injected_size_{0};
+
+  Atomic<std::uint64_t> alive_{0};
+  Atomic<std::uint64_t> spawned_outside_{0};
+  Atomic<bool> stopping_{false};
+  Atomic<bool> finished_{false};
+
+  std::unique_ptr<Threads> threads_;  // While run() is in progress.
+};
+
+}  // namespace rearm

@@ -1,0 +1,250 @@
+#include "sched/worker.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "sched/scheduler.h"
+
+namespace rearm {
+namespace {
+
+thread_local constinit Worker* current_worker = nullptr;
+
+// Out of line, like current(): see there.
+[[gnu::noinline]] void set_current(Worker* worker) noexcept { current_worker = worker; }
+
+}  // namespace
+
+Worker* Worker::current() noexcept { return current_worker; }
+
+void Worker::run() {
+  Context::Thread thread;
+  thread_ = &thread;
+  set_current(this);
+  while (Fiber* const fiber = find_work()) {
+    fiber_ = fiber;
+    Processor::count(processor_.switches);
+    settle(Context::switch_to(context_, fiber->context, thread, nullptr));
+  }
+  set_current(nullptr);
+  thread_ = nullptr;
+}
+
+// --- Leaving a fiber. ---
+
+void Worker::settle(void* message) {
+  if (message == nullptr) return;
+  Fiber& left = *static_cast<Fiber*>(message);
+  left.leave.settle(left);
+}
+
+void Worker::leave_fiber(void (*settle_it)(Fiber&)) {
+  Fiber& self = *fiber_;
+  self.leave.settle = settle_it;
+  self.leave.worker = this;
+  Fiber* const next = take_next();
+  fiber_ = next;
+  Context& to = next == nullptr ? context_ : next->context;
+  // From here on `this` may belong to another thread.
+  settle(Context::switch_to(self.context, to, *thread_, &self));
+}
+
+WaitWord::Committed Worker::park(WaitWord& word, Waiter& waiter) {
+  Fiber& self = *fiber_;
+  self.leave.word = &word;
+  self.leave.waiter = &waiter;
+  self.leave.committed = WaitWord::Committed::kParked;
+  leave_fiber([](Fiber& left) {
+    Worker& worker = *left.leave.worker;
+    const WaitWord::Committed committed = left.leave.word->commit(*left.leave.waiter);
+    // After a successful commit the fiber may already be running elsewhere.
+    if (committed == WaitWord::Committed::kParked) return;
+    left.leave.committed = committed;
+    worker.push_ready(left);
+  });
+  return self.leave.committed;
+}
+
+void Worker::yield() {
+  const bool look_outside = (tick_ + 1) % kLookOutside == 0;
+  if (!look_outside && processor_.queue.size() == 0 && !scheduler_.has_injected()) {
+    ++tick_;
+    return;
+  }
+  leave_fiber([](Fiber& left) { left.leave.worker->push_back(left); });
+}
+
+Context::Exit Worker::exit(Fiber& fiber, void (*settle_it)(Fiber&)) {
+  fiber.leave.settle = settle_it;
+  fiber.leave.worker = this;
+  Fiber* const next = take_next();
+  fiber_ = next;
+  return {.to = next == nullptr ? &context_ : &next->context, .thread = thread_, .message = &fiber};
+}
+
+// --- Finding work. ---
+
+Fiber* Worker::take_next() {
+  if (++tick_ % kLookOutside == 0) return nullptr;
+  Fiber* const fiber = take_local();
+  if (fiber != nullptr) Processor::count(processor_.switches);
+  return fiber;
+}
+
+Fiber* Worker::take_local() {
+  if (next_slot_streak_ < kNextSlotStreak) {
+    if (Fiber* const fiber = processor_.queue.pop_next()) {
+      ++next_slot_streak_;
+      return fiber;
+    }
+  }
+  next_slot_streak_ = 0;
+  if (Fiber* const fiber = processor_.queue.pop()) return fiber;
+  return processor_.queue.pop_next();
+}
+
+Fiber* Worker::take_injected() {
+  FiberList batch = scheduler_.take_injected();
+  Fiber* const first = batch.pop_front();
+  while (Fiber* const fiber = batch.pop_front()) push_back(*fiber);
+  return first;
+}
+
+Fiber* Worker::find_work() {
+  bool look_outside = tick_ % kLookOutside == 0;
+  for (;;) {
+    if (look_outside) {
+      look_outside = false;
+      expire_timers();
+      poll_if_due();
+      if (Fiber* const fiber = take_injected()) return found(fiber);
+    }
+    if (Fiber* const fiber = take_local()) return found(fiber);
+    if (Fiber* const fiber = take_injected()) return found(fiber);
+    if (expire_timers()) continue;
+    if (Fiber* const fiber = steal()) return found(fiber);
+    if (scheduler_.finished()) return nullptr;
+    rest();
+  }
+}
+
+// A searching worker that has found something passes the search on if there is more to find.
+Fiber* Worker::found(Fiber* fiber) {
+  ++tick_;
+  if (searching_) {
+    searching_ = false;
+    scheduler_.idle().done_searching();
+    if (scheduler_.has_work()) scheduler_.wake_one();
+  }
+  return fiber;
+}
+
+Fiber* Worker::steal() {
+  const auto processors = scheduler_.processors();
+  for (std::size_t i = 0; i < processors.size(); ++i) {
+    Processor& victim = *processors[(victim_ + i) % processors.size()];
+    if (&victim == &processor_) continue;
+    if (Fiber* const fiber = victim.queue.steal_into(processor_.queue)) {
+      Processor::count(processor_.steals);
+      return fiber;
+    }
+  }
+  ++victim_;  // So that not everybody starts with the same neighbour.
+  return nullptr;
+}
+
+bool Worker::expire_timers() {
+  WaiterList expired = scheduler_.expire_timers();
+  if (expired.empty()) return false;
+  enqueue(expired);
+  return true;
+}
+
+// While there is always something to run, the kernel is asked without waiting every kPollEveryNs.
+void Worker::poll_if_due() {
+  const std::int64_t now = now_ns();
+  if (now - polled_ns_ < kPollEveryNs || !scheduler_.take_poll_turn()) return;
+  polled_ns_ = now;
+  WaiterList ready = scheduler_.poller().collect(Deadline::at_ns(0));
+  scheduler_.give_poll_turn();
+  enqueue(ready);
+}
+
+void Worker::rest() {
+  if (searching_) {
+    searching_ = false;
+    scheduler_.idle().done_searching();
+  }
+  if (scheduler_.take_poll_turn()) {
+    WaiterList ready = scheduler_.kernel_wait();
+    scheduler_.give_poll_turn();
+    enqueue(ready);
+    return;
+  }
+  IdleWorkers& idle = scheduler_.idle();
+  idle.enter(sleeper_);
+  // The poll turn may have been given back after it was refused, and nobody would wait in the
+  // kernel; so look at it again, too.
+  if ((scheduler_.has_work() || scheduler_.poll_turn_is_free()) && idle.leave(sleeper_)) return;
+  sleeper_.parker.park();
+  searching_ = true;
+}
+
+// --- Waiters become runnable fibers. ---
+
+void Worker::wake(Waiter& waiter) {
+  auto& parked = static_cast<Parked&>(waiter);
+  if (parked.thread() != nullptr) {
+    parked.thread()->unpark();
+  } else {
+    make_ready(*parked.fiber());
+  }
+}
+
+void Worker::wake(WaiterList& waiters) {
+  while (Waiter* const waiter = waiters.pop_front()) wake(*waiter);
+}
+
+void Worker::make_ready(Fiber& fiber) {
+  Worker* const worker = current();
+  if (worker != nullptr && &worker->scheduler_ == &fiber.scheduler) {
+    worker->push_ready(fiber);
+  } else {
+    fiber.scheduler.inject(fiber);
+  }
+}
+
+void Worker::push_ready(Fiber& fiber) {
+  if (Fiber* const displaced = processor_.queue.push_next(fiber)) push_back(*displaced);
+}
+
+void Worker::push_back(Fiber& fiber) {
+  if (!processor_.queue.push(fiber)) {
+    // Half of the ring goes where everybody finds it, and the newcomer behind it.
+    FiberList overflow;
+    while (overflow.size() < RunQueue::kCapacity / 2) {
+      Fiber* const oldest = processor_.queue.pop();
+      if (oldest == nullptr) break;
+      overflow.push_back(*oldest);
+    }
+    overflow.push_back(fiber);
+    scheduler_.inject(overflow);
+  }
+  scheduler_.work_added();
+}
+
+// A batch from the poller or the timers, in order. One fiber alone is for this worker.
+void Worker::enqueue(WaiterList& waiters) {
+  bool first = true;
+  while (Waiter* const waiter = waiters.pop_front()) {
+    auto& parked = static_cast<Parked&>(*waiter);
+    if (parked.fiber() == nullptr || &parked.fiber()->scheduler != &scheduler_) [[unlikely]] {
+      wake(parked);
+    } else if (!std::exchange(first, false) || !processor_.queue.push(*parked.fiber())) {
+      push_back(*parked.fiber());
+    }
+  }
+}
+
+}  // namespace rearm

@@ -1,0 +1,116 @@
+// Worker: a thread that holds a processor and runs fibers.
+//
+// What this is. The loop of one thread (run), the two ways out of a fiber (park and yield; its end
+// is in fiber.cc), and the doorway where waiters become runnable fibers (wake).
+//
+// How a switch works. A fiber that leaves picks the next one itself and switches to it directly,
+// one jump; only with nothing to run, or every kLookOutside-th time, it switches to the worker's
+// own context, which looks further: injected fibers, timers, the poller, other workers' queues.
+// Whoever arrives settles the one that left: commits it to the wait word it parks on, puts it back
+// into a queue, or buries it. Not before, because from that moment another thread may run it.
+//
+// Finding work, in this order: the next-slot (but not too often in a row), the own queue, the
+// injection queue, timers, other processors' queues; then one idle worker takes the poll turn and
+// waits in the kernel until the next timer, and the others sleep. A worker with nobody to steal
+// from goes straight from its empty queue to the waiting poll: one system call for each batch.
+//
+// Who may call. Everything but wake() and make_ready(): the worker's own thread.
+//
+// Rejected. A jump to the worker's context at every switch, from where the next fiber is entered:
+// two jumps for one, 11 ns more a switch. Waking another worker for each fiber that becomes
+// runnable: on few cores the wake-up costs more than the fiber (25 us against 1).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "sched/fiber.h"
+#include "sched/idle.h"
+#include "sched/processor.h"
+
+namespace rearm {
+
+class Scheduler;
+
+class Worker {
+ public:
+  Worker(Scheduler& scheduler, Processor& processor, std::size_t index) noexcept
+      : scheduler_(scheduler), processor_(processor), index_(index) {}
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // The worker of the calling thread, or nullptr. Never inlined: a fiber may continue on another
+  // thread, and a compiler may keep the address of a thread-local across the switch. For the same
+  // reason the result must not be kept across anything that may park.
+  [[nodiscard, gnu::noinline]] static Worker* current() noexcept;
+
+  [[nodiscard]] Scheduler& scheduler() noexcept { return scheduler_; }
+  [[nodiscard]] Processor& processor() noexcept { return processor_; }
+  [[nodiscard]] IdleWorkers::Sleeper& sleeper() noexcept { return sleeper_; }
+  // The fiber that runs, or nullptr.
+  [[nodiscard]] Fiber* fiber() noexcept { return fiber_; }
+
+  // Runs fibers on the calling thread until the scheduler has finished.
+  void run();
+
+  // Parks the running fiber on a word, after prepare() has returned kPark. Returns when the fiber
+  // continues, at once if something came in between.
+  [[nodiscard]] WaitWord::Committed park(WaitWord& word, Waiter& waiter);
+
+  // Lets others run, if there are any.
+  void yield();
+
+  // Where the fiber that has just ended goes for good. Its stack is not left yet.
+  [[nodiscard]] Context::Exit exit(Fiber& fiber, void (*settle)(Fiber&));
+
+  // Settles the fiber that left for this context, if it was one. First thing after every switch.
+  static void settle(void* message);
+
+  // Continues whoever waits here. From any thread.
+  static void wake(Waiter& waiter);
+  static void wake(WaiterList& waiters);
+  // Puts a fiber into this thread's next-slot or, from outside, into its scheduler's queue.
+  static void make_ready(Fiber& fiber);
+
+ private:
+  // Every so many switches a worker looks beyond its own queue, so that fibers which keep each
+  // other busy starve neither the poller nor the injection queue. A prime (Go's), so as not to
+  // fall into step with a program's own rhythm.
+  static constexpr std::uint32_t kLookOutside = 61;
+  // So often in a row the next-slot goes before the queue, so that two fibers which wake each other
+  // do not starve the rest.
+  static constexpr std::uint32_t kNextSlotStreak = 8;
+
+  static constexpr std::int64_t kPollEveryNs = 100'000;
+
+  void leave_fiber(void (*settle)(Fiber&));
+  [[nodiscard]] Fiber* take_next();
+  [[nodiscard]] Fiber* take_local();
+  [[nodiscard]] Fiber* take_injected();
+  [[nodiscard]] Fiber* find_work();
+  [[nodiscard]] Fiber* steal();
+  [[nodiscard]] Fiber* found(Fiber* fiber);
+  bool expire_timers();
+  void poll_if_due();
+  void rest();
+
+  void push_ready(Fiber& fiber);
+  void push_back(Fiber& fiber);
+  void enqueue(WaiterList& waiters);
+
+  Scheduler& scheduler_;
+  Processor& processor_;
+  const std::size_t index_;
+  IdleWorkers::Sleeper sleeper_;
+
+  Context::Thread* thread_ = nullptr;  // While run() is in progress.
+  Context context_;
+  Fiber* fiber_ = nullptr;
+  std::uint32_t tick_ = 0;
+  std::uint32_t next_slot_streak_ = 0;
+  std::uint32_t victim_ = 0;
+  std::int64_t polled_ns_ = 0;
+  bool searching_ = false;  // Woken by somebody, and has not found anything yet.
+};
+
+}  // namespace rearm
