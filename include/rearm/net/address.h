@@ -1,0 +1,67 @@
+// SocketAddress: where a socket is bound or connected to: IPv4, IPv6 or Unix.
+//
+// A value: compared by content, copied freely, used from any thread. No name is looked up here:
+// hosts are numbers.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "rearm/error.h"
+
+namespace rearm {
+
+class SocketAddress {
+ public:
+  enum class Family : std::uint8_t { kUnspecified, kIpv4, kIpv6, kUnix };
+
+  // Unspecified: no address.
+  SocketAddress() noexcept = default;
+
+  // Reads what to_string() writes:
+  //   "192.0.2.1:80"   "[2001:db8::1]:80"   "[fe80::1%eth0]:80"
+  //   "unix:/run/server.sock"   "unix:@abstract-name" (Linux)
+  // Errors: kInvalidArgument.
+  [[nodiscard]] static Result<SocketAddress> parse(std::string_view text);
+
+  // A numeric IPv4 or IPv6 host (no brackets; a scope after '%' is allowed) and a port.
+  // Errors: kInvalidArgument.
+  [[nodiscard]] static Result<SocketAddress> ip(std::string_view host, std::uint16_t port);
+
+  [[nodiscard]] static SocketAddress ipv4_loopback(std::uint16_t port);
+  [[nodiscard]] static SocketAddress ipv4_any(std::uint16_t port);
+  [[nodiscard]] static SocketAddress ipv6_loopback(std::uint16_t port);
+  [[nodiscard]] static SocketAddress ipv6_any(std::uint16_t port);
+
+  // A path in the file system, or with a leading '@' a name in Linux's abstract namespace.
+  // Errors: kInvalidArgument (empty, longer than the system takes, or with a zero byte in a path).
+  [[nodiscard]] static Result<SocketAddress> unix_path(std::string_view path);
+
+  // From a struct sockaddr of `size` bytes; longer ones than any of the three families are cut off.
+  [[nodiscard]] static SocketAddress from_native(const void* address, std::size_t size) noexcept;
+
+  [[nodiscard]] Family family() const noexcept;
+  // 0 unless IPv4 or IPv6.
+  [[nodiscard]] std::uint16_t port() const noexcept;
+  [[nodiscard]] std::string to_string() const;
+
+  // A struct sockaddr, for system calls.
+  [[nodiscard]] const void* data() const noexcept { return storage_.data(); }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+  [[nodiscard]] friend bool operator==(const SocketAddress& a, const SocketAddress& b) noexcept {
+    return std::string_view(reinterpret_cast<const char*>(a.storage_.data()), a.size_) ==
+           std::string_view(reinterpret_cast<const char*>(b.storage_.data()), b.size_);
+  }
+
+ private:
+  static constexpr std::size_t kCapacity = 112;  // sockaddr_un is the longest.
+
+  alignas(8) std::array<std::byte, kCapacity> storage_{};
+  std::uint32_t size_ = 0;
+};
+
+}  // namespace rearm

@@ -1,0 +1,119 @@
+// Fd: any pollable descriptor, with reads and writes that look blocking and never block a thread.
+//
+// What every operation here has in common
+//   - It tries the system call first and parks only if that says EAGAIN. On a fiber it parks the
+//     fiber; on a plain thread it blocks the thread (the runtime must be running).
+//   - It has a deadline (deadline.h). A deadline in the past means: take what is there now; if
+//     there is nothing, Errc::kTimedOut.
+//   - One read and one write may be in progress at once, from different fibers. A second one in the
+//     same direction returns Errc::kBusy at once.
+//   - close(), from any fiber or thread, ends it with Errc::kClosed; the number is closed after the
+//     last operation has left, exactly once.
+//   - Runtime::request_stop() ends it, if it would wait, with Errc::kCancelled.
+//   - On a fiber of another runtime than the descriptor's it returns Errc::kWrongRuntime.
+//   - Errors of the system call come back as they are (std::system_category); EINTR never does, and
+//     no write ever raises SIGPIPE: it returns EPIPE.
+// Below, "Errors" lists what a call has besides these.
+//
+// Thread safety: everything but moving and destroying may be called at any time from anywhere.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include "rearm/deadline.h"
+#include "rearm/error.h"
+#include "rearm/net/buffer.h"
+
+namespace rearm {
+
+class Runtime;
+
+namespace detail {
+class Descriptor;
+class FdAccess;
+}  // namespace detail
+
+// A resource: movable, one owner; destroying it closes it. A default-constructed or moved-from one
+// is closed.
+class Fd {
+ public:
+  Fd() noexcept = default;
+  Fd(Fd&& other) noexcept
+      : descriptor_(std::exchange(other.descriptor_, nullptr)),
+        generation_(other.generation_),
+        traits_(other.traits_) {}
+  Fd& operator=(Fd&& other) noexcept {
+    if (this != &other) {
+      (void)close();
+      descriptor_ = std::exchange(other.descriptor_, nullptr);
+      generation_ = other.generation_;
+      traits_ = other.traits_;
+    }
+    return *this;
+  }
+  ~Fd() { (void)close(); }
+
+  // Takes ownership of a descriptor that was opened elsewhere, for the calling fiber's runtime or
+  // the given one, and makes it non-blocking and close-on-exec. On error it stays the caller's.
+  // Errors: kNotPollable (regular files, directories), kClosed (not open), kInvalidArgument
+  // (negative); the kernel's, such as ENOSPC. REQUIRES: without `runtime`, called on a fiber.
+  [[nodiscard]] static Result<Fd> adopt(int fd);
+  [[nodiscard]] static Result<Fd> adopt(int fd, Runtime& runtime);
+
+  [[nodiscard]] bool is_open() const noexcept;
+
+  // Reads what is there, up to the buffer's size; parks while nothing is. 0 means the end of the
+  // stream (or an empty buffer, for which nothing is read).
+  [[nodiscard]] Result<std::size_t> read_some(MutableBuffer buffer, Deadline deadline = {});
+  [[nodiscard]] Result<std::size_t> readv(std::span<const MutableBuffer> buffers,
+                                          Deadline deadline = {});
+
+  // Reads until the buffer is full. Errors: kEndOfStream. On any error, what was read so far is
+  // lost to the caller.
+  [[nodiscard]] Result<void> read_exact(MutableBuffer buffer, Deadline deadline = {});
+
+  // Writes at least one byte of a non-empty buffer; parks while there is no room.
+  [[nodiscard]] Result<std::size_t> write_some(ConstBuffer buffer, Deadline deadline = {});
+  [[nodiscard]] Result<std::size_t> writev(std::span<const ConstBuffer> buffers,
+                                           Deadline deadline = {});
+
+  // Writes everything. Nobody else's write comes in between. On any error, how much was written is
+  // unknown.
+  [[nodiscard]] Result<void> write_all(ConstBuffer buffer, Deadline deadline = {});
+
+  // Parks until the kernel reports something since the last report: a hint, possibly spurious. For
+  // system calls that this class does not have; make the call first, and wait only after EAGAIN.
+  [[nodiscard]] Result<void> wait_readable(Deadline deadline = {});
+  [[nodiscard]] Result<void> wait_writable(Deadline deadline = {});
+
+  // Sets the deadline of operations that are given none, in one direction or both, at any time: an
+  // operation that is waiting takes the new one at once. Deadline::never() removes it. Never parks.
+  Result<void> set_deadline(Deadline deadline);
+  Result<void> set_read_deadline(Deadline deadline);
+  Result<void> set_write_deadline(Deadline deadline);
+
+  // Ends every operation in progress with kClosed. Never parks, unless closing the number blocks
+  // (SO_LINGER). Errors: kClosed (it already was; nothing happens).
+  Result<void> close() noexcept;
+
+  // Gives the number back, open and non-blocking, to the caller. Errors: kClosed; kBusy (an
+  // operation is in progress).
+  [[nodiscard]] Result<int> release();
+
+  // The descriptor's number, or -1 if closed. For setting options; do not close it, and do not
+  // use it while somebody else may close this.
+  [[nodiscard]] int native_handle() const noexcept;
+
+ private:
+  friend class detail::FdAccess;
+
+  detail::Descriptor* descriptor_ = nullptr;
+  std::uint32_t generation_ = 0;
+  // What is known of the kind of descriptor; see FdAccess.
+  std::uint8_t traits_ = 0;
+};
+
+}  // namespace rearm

@@ -1,0 +1,75 @@
+// TCP: streams and listeners. See fd.h for what all operations have in common.
+#pragma once
+
+#include <cstdint>
+
+#include "rearm/deadline.h"
+#include "rearm/error.h"
+#include "rearm/net/address.h"
+#include "rearm/net/socket.h"
+
+namespace rearm {
+
+class TcpStream : public Socket {
+ public:
+  TcpStream() noexcept = default;
+
+  // Takes ownership of a connected TCP socket; see Fd::adopt().
+  [[nodiscard]] static Result<TcpStream> adopt(int fd);
+
+  // Connects to a numeric address. May park.
+  // Errors: kTimedOut, ECONNREFUSED, ENETUNREACH and the like, as connect(2) has them.
+  [[nodiscard]] static Result<TcpStream> connect(const SocketAddress& address,
+                                                 Deadline deadline = {});
+
+  // Sends small segments at once (TCP_NODELAY). The system's default is not to.
+  Result<void> set_no_delay(bool on);
+  // Probes an idle connection (SO_KEEPALIVE), at the system's intervals.
+  Result<void> set_keep_alive(bool on);
+  // Seconds that close() tries to deliver unsent data for, blocking the thread; 0 resets the
+  // connection; negative is the system's default: deliver in the background.
+  Result<void> set_linger(int seconds);
+
+ private:
+  friend class TcpListener;
+  explicit TcpStream(Fd fd) noexcept : Socket(std::move(fd)) {}
+};
+
+class TcpListener : private Socket {
+ public:
+  struct Options {
+    int backlog = 4096;         // Connections that wait to be accepted; the system may take fewer.
+    bool reuse_address = true;  // Bind although old connections linger in TIME_WAIT.
+    bool reuse_port = false;    // Let several listeners share the port, the kernel balancing.
+    bool ipv6_only = false;     // An IPv6 wildcard does not take IPv4 connections.
+  };
+
+  TcpListener() noexcept = default;
+
+  // Binds and listens. Port 0 takes a free one; local_address() tells which. Never parks.
+  // Errors: EADDRINUSE, EACCES, EADDRNOTAVAIL and the like.
+  [[nodiscard]] static Result<TcpListener> bind(const SocketAddress& address,
+                                                const Options& options);
+  [[nodiscard]] static Result<TcpListener> bind(const SocketAddress& address) {
+    return bind(address, Options{});
+  }
+  // Takes ownership of a listening socket, for example from a service manager.
+  [[nodiscard]] static Result<TcpListener> adopt(int fd);
+
+  // The next connection; parks while there is none. Connections that ended before they could be
+  // accepted are skipped. Errors: EMFILE, ENFILE, ENOMEM when the process or the system is out of
+  // descriptors or memory: the connection stays in the backlog, and the next accept() that finds
+  // room takes it. kBusy: another fiber is parked in accept() on this listener.
+  [[nodiscard]] Result<TcpStream> accept(Deadline deadline = {});
+
+  using Fd::close;
+  using Fd::is_open;
+  using Fd::native_handle;
+  using Fd::set_deadline;
+  using Socket::local_address;
+
+ private:
+  explicit TcpListener(Fd fd) noexcept : Socket(std::move(fd)) {}
+};
+
+}  // namespace rearm

@@ -1,0 +1,43 @@
+// UDP. See fd.h for what all operations have in common.
+#pragma once
+
+#include <cstddef>
+
+#include "rearm/deadline.h"
+#include "rearm/error.h"
+#include "rearm/net/address.h"
+#include "rearm/net/buffer.h"
+#include "rearm/net/socket.h"
+
+namespace rearm {
+
+// A datagram is sent and received whole, so any number of fibers may send and receive at once; only
+// one of each may be parked (Errc::kBusy for the next). read_some() and write_some() receive and
+// send on a connected socket; there, 0 bytes is an empty datagram, not an end.
+class UdpSocket : public Socket {
+ public:
+  struct Received {
+    std::size_t bytes = 0;   // In the buffer.
+    bool truncated = false;  // The datagram was longer than the buffer; the rest is gone.
+    SocketAddress from;
+  };
+
+  UdpSocket() noexcept = default;
+
+  // Port 0 takes a free one. Never parks. Errors: EADDRINUSE, EACCES and the like.
+  [[nodiscard]] static Result<UdpSocket> bind(const SocketAddress& address);
+  // Takes ownership of a UDP socket; see Fd::adopt().
+  [[nodiscard]] static Result<UdpSocket> adopt(int fd);
+
+  // Sets whom write_some() sends to and read_some() receives from. Never parks.
+  Result<void> connect(const SocketAddress& peer);
+
+  // Errors: EMSGSIZE; ECONNREFUSED (of an earlier datagram, on a connected socket).
+  [[nodiscard]] Result<Received> recv_from(MutableBuffer buffer, Deadline deadline = {});
+  Result<void> send_to(ConstBuffer datagram, const SocketAddress& to, Deadline deadline = {});
+
+ private:
+  explicit UdpSocket(Fd fd) noexcept : Socket(std::move(fd)) {}
+};
+
+}  // namespace rearm

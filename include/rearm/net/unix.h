@@ -1,0 +1,65 @@
+// Unix stream sockets. See fd.h for what all operations have in common.
+#pragma once
+
+#include <utility>
+
+#include "rearm/deadline.h"
+#include "rearm/error.h"
+#include "rearm/net/address.h"
+#include "rearm/net/socket.h"
+
+namespace rearm {
+
+class UnixStream : public Socket {
+ public:
+  UnixStream() noexcept = default;
+
+  // Takes ownership of a connected Unix stream socket; see Fd::adopt().
+  [[nodiscard]] static Result<UnixStream> adopt(int fd);
+
+  // Connects to SocketAddress::unix_path(). Parks while the listener's backlog is full: the kernel
+  // does not say when there is room, so that wait looks again every few milliseconds.
+  // Errors: ENOENT, ECONNREFUSED, EACCES and the like, as connect(2) has them.
+  [[nodiscard]] static Result<UnixStream> connect(const SocketAddress& address,
+                                                  Deadline deadline = {});
+
+  // Two that are connected to each other.
+  [[nodiscard]] static Result<std::pair<UnixStream, UnixStream>> pair();
+
+ private:
+  friend class UnixListener;
+  explicit UnixStream(Fd fd) noexcept : Socket(std::move(fd)) {}
+};
+
+// Closing a listener leaves its path in the file system; binding to a path that exists is
+// EADDRINUSE. Whoever owns the path removes it.
+class UnixListener : private Socket {
+ public:
+  struct Options {
+    int backlog = 4096;
+  };
+
+  UnixListener() noexcept = default;
+
+  // Errors: EADDRINUSE, EACCES, ENOENT and the like. Never parks.
+  [[nodiscard]] static Result<UnixListener> bind(const SocketAddress& address,
+                                                 const Options& options);
+  [[nodiscard]] static Result<UnixListener> bind(const SocketAddress& address) {
+    return bind(address, Options{});
+  }
+  [[nodiscard]] static Result<UnixListener> adopt(int fd);
+
+  // See TcpListener::accept().
+  [[nodiscard]] Result<UnixStream> accept(Deadline deadline = {});
+
+  using Fd::close;
+  using Fd::is_open;
+  using Fd::native_handle;
+  using Fd::set_deadline;
+  using Socket::local_address;
+
+ private:
+  explicit UnixListener(Fd fd) noexcept : Socket(std::move(fd)) {}
+};
+
+}  // namespace rearm

@@ -1,0 +1,198 @@
+#include "rearm/net/address.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <optional>
+
+namespace rearm {
+namespace {
+
+constexpr std::string_view kUnixScheme = "unix:";
+constexpr std::size_t kPathOffset = offsetof(sockaddr_un, sun_path);
+constexpr std::size_t kPathCapacity = sizeof(sockaddr_un::sun_path);
+
+// The storage is bytes; native structures are copied in and out, never aliased.
+template <class Native>
+Native copy_out(const SocketAddress& address) {
+  Native native{};
+  std::memcpy(&native, address.data(), std::min(address.size(), sizeof(native)));
+  return native;
+}
+
+sa_family_t native_family(const SocketAddress& address) {
+  return address.size() < sizeof(sockaddr::sa_family) ? sa_family_t{AF_UNSPEC}
+                                                      : copy_out<sockaddr>(address).sa_family;
+}
+
+SocketAddress ipv4(std::uint32_t host, std::uint16_t port) {
+  sockaddr_in native{};
+  native.sin_family = AF_INET;
+  native.sin_port = htons(port);
+  native.sin_addr.s_addr = htonl(host);
+  return SocketAddress::from_native(&native, sizeof(native));
+}
+
+SocketAddress ipv6(const in6_addr& host, std::uint16_t port, std::uint32_t scope) {
+  sockaddr_in6 native{};
+  native.sin6_family = AF_INET6;
+  native.sin6_port = htons(port);
+  native.sin6_addr = host;
+  native.sin6_scope_id = scope;
+  return SocketAddress::from_native(&native, sizeof(native));
+}
+
+template <class Number>
+std::optional<Number> number_of(std::string_view text) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+// The scope of an IPv6 address: an interface's name or number.
+std::optional<std::uint32_t> scope_of(std::string_view text) {
+  if (const auto number = number_of<std::uint32_t>(text)) return number;
+  const std::uint32_t index = ::if_nametoindex(std::string(text).c_str());
+  if (index == 0) return std::nullopt;
+  return index;
+}
+
+std::string host_and_port(const sockaddr_in6& native) {
+  char host[INET6_ADDRSTRLEN];
+  ::inet_ntop(AF_INET6, &native.sin6_addr, host, sizeof(host));
+  std::string text = "[";
+  text += host;
+  if (native.sin6_scope_id != 0) {
+    char name[IF_NAMESIZE];
+    text += '%';
+    text += ::if_indextoname(native.sin6_scope_id, name) != nullptr
+                ? std::string(name)
+                : std::to_string(native.sin6_scope_id);
+  }
+  return text + "]:" + std::to_string(ntohs(native.sin6_port));
+}
+
+}  // namespace
+
+Result<SocketAddress> SocketAddress::parse(std::string_view text) {
+  if (text.starts_with(kUnixScheme)) return unix_path(text.substr(kUnixScheme.size()));
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::unexpected(Errc::kInvalidArgument);
+  const auto port = number_of<std::uint16_t>(text.substr(colon + 1));
+  if (!port) return std::unexpected(Errc::kInvalidArgument);
+  std::string_view host = text.substr(0, colon);
+  const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  // Without brackets "::1:80" could be a host alone; with them "[127.0.0.1]:80" is nobody's form.
+  const bool is_ipv6 = host.find(':') != std::string_view::npos;
+  if (is_ipv6 != bracketed) return std::unexpected(Errc::kInvalidArgument);
+  return ip(host, *port);
+}
+
+Result<SocketAddress> SocketAddress::ip(std::string_view host, std::uint16_t port) {
+  // C functions would not look beyond a zero byte.
+  if (host.find('\0') != std::string_view::npos) return std::unexpected(Errc::kInvalidArgument);
+  in_addr v4{};
+  if (::inet_pton(AF_INET, std::string(host).c_str(), &v4) == 1) {
+    return ipv4(ntohl(v4.s_addr), port);
+  }
+  std::uint32_t scope = 0;
+  if (const std::size_t percent = host.find('%'); percent != std::string_view::npos) {
+    const auto found = scope_of(host.substr(percent + 1));
+    if (!found) return std::unexpected(Errc::kInvalidArgument);
+    scope = *found;
+    host = host.substr(0, percent);
+  }
+  in6_addr v6{};
+  if (::inet_pton(AF_INET6, std::string(host).c_str(), &v6) != 1) {
+    return std::unexpected(Errc::kInvalidArgument);
+  }
+  return ipv6(v6, port, scope);
+}
+
+SocketAddress SocketAddress::ipv4_loopback(std::uint16_t port) {
+  return ipv4(INADDR_LOOPBACK, port);
+}
+SocketAddress SocketAddress::ipv4_any(std::uint16_t port) { return ipv4(INADDR_ANY, port); }
+SocketAddress SocketAddress::ipv6_loopback(std::uint16_t port) {
+  return ipv6(in6addr_loopback, port, 0);
+}
+SocketAddress SocketAddress::ipv6_any(std::uint16_t port) { return ipv6(in6addr_any, port, 0); }
+
+Result<SocketAddress> SocketAddress::unix_path(std::string_view path) {
+  sockaddr_un native{};
+  native.sun_family = AF_UNIX;
+  const bool abstract = path.starts_with('@');
+#if !defined(__linux__)
+  if (abstract) return std::unexpected(Errc::kNotSupported);
+#endif
+  // A path ends with a zero byte; an abstract name begins with one and may contain more.
+  const std::size_t room = abstract ? kPathCapacity : kPathCapacity - 1;
+  if (path.empty() || path.size() > room) return std::unexpected(Errc::kInvalidArgument);
+  if (!abstract && path.find('\0') != std::string_view::npos) {
+    return std::unexpected(Errc::kInvalidArgument);
+  }
+  std::memcpy(native.sun_path, path.data(), path.size());
+  if (abstract) native.sun_path[0] = '\0';
+  return from_native(&native, kPathOffset + path.size() + (abstract ? 0 : 1));
+}
+
+SocketAddress SocketAddress::from_native(const void* address, std::size_t size) noexcept {
+  SocketAddress result;
+  result.size_ = static_cast<std::uint32_t>(std::min(size, kCapacity));
+  if (result.size_ != 0) std::memcpy(result.storage_.data(), address, result.size_);
+  return result;
+}
+
+SocketAddress::Family SocketAddress::family() const noexcept {
+  switch (native_family(*this)) {
+    case AF_INET: return Family::kIpv4;
+    case AF_INET6: return Family::kIpv6;
+    case AF_UNIX: return Family::kUnix;
+    default: return Family::kUnspecified;
+  }
+}
+
+std::uint16_t SocketAddress::port() const noexcept {
+  switch (family()) {
+    case Family::kIpv4: return ntohs(copy_out<sockaddr_in>(*this).sin_port);
+    case Family::kIpv6: return ntohs(copy_out<sockaddr_in6>(*this).sin6_port);
+    default: return 0;
+  }
+}
+
+std::string SocketAddress::to_string() const {
+  switch (family()) {
+    case Family::kIpv4: {
+      const auto native = copy_out<sockaddr_in>(*this);
+      char host[INET_ADDRSTRLEN];
+      ::inet_ntop(AF_INET, &native.sin_addr, host, sizeof(host));
+      return std::string(host) + ":" + std::to_string(port());
+    }
+    case Family::kIpv6: return host_and_port(copy_out<sockaddr_in6>(*this));
+    case Family::kUnix: {
+      const auto native = copy_out<sockaddr_un>(*this);
+      // The kernel counts a terminating zero for which there may be no room (unix(7)).
+      const std::size_t size = std::min<std::size_t>(size_, sizeof(native));
+      std::string path(native.sun_path, size > kPathOffset ? size - kPathOffset : 0);
+      if (path.empty()) return std::string(kUnixScheme);  // An unnamed socket.
+      if (path.front() == '\0') {
+        path.front() = '@';
+      } else {
+        path.resize(std::strlen(path.c_str()));
+      }
+      return std::string(kUnixScheme) + path;
+    }
+    case Family::kUnspecified: break;
+  }
+  return "unspecified";
+}
+
+}  // namespace rearm

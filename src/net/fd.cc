@@ -1,0 +1,337 @@
+#include "rearm/net/fd.h"
+
+#include <limits.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "net/fd_access.h"
+#include "net/no_sigpipe.h"
+#include "poller/fd_flags.h"
+#include "sched/scheduler.h"
+#include "sched/wait.h"
+#include "sched/worker.h"
+
+namespace rearm {
+namespace detail {
+
+// --- The loop's parts. ---
+
+FdAccess::Operation::Operation(const Fd& fd, Direction direction, bool exclusive) noexcept
+    : descriptor_(fd.descriptor_), direction_(direction), exclusive_(exclusive) {
+  if (descriptor_ == nullptr) return;
+  switch (exclusive ? descriptor_->lifetime.enter(fd.generation_, direction)
+                    : descriptor_->lifetime.enter(fd.generation_)) {
+    case Lifetime::Entered::kClosed: break;
+    case Lifetime::Entered::kBusy: error_ = Errc::kBusy; break;
+    case Lifetime::Entered::kYes: {
+      Worker* const worker = Worker::current();
+      if (worker == nullptr || &worker->scheduler().poller() == descriptor_->poller.load(kRelaxed))
+          [[likely]] {
+        return;
+      }
+      error_ = Errc::kWrongRuntime;
+      leave();
+    }
+  }
+  descriptor_ = nullptr;
+}
+
+void FdAccess::Operation::leave() noexcept {
+  exclusive_ ? PollerCore::leave(*descriptor_, direction_) : PollerCore::leave(*descriptor_);
+}
+
+std::error_code FdAccess::Operation::wait(Deadline deadline) {
+  if (exclusive_) return wait_exclusively(deadline);
+  // Two waits on one word would take each other's wake-ups.
+  switch (descriptor_->lifetime.enter(descriptor_->generation, direction_)) {
+    case Lifetime::Entered::kClosed: return Errc::kClosed;
+    case Lifetime::Entered::kBusy: return Errc::kBusy;
+    case Lifetime::Entered::kYes: break;
+  }
+  const std::error_code error = wait_exclusively(deadline);
+  PollerCore::leave(*descriptor_, direction_);
+  return error;
+}
+
+std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
+  Descriptor& descriptor = *descriptor_;
+  PollerCore& poller = *descriptor.poller.load(kRelaxed);
+  WaitWord& word = descriptor.word(direction_);
+  for (;;) {
+    switch (word.prepare()) {
+      case WaitWord::Prepared::kReady: return {};
+      case WaitWord::Prepared::kClosed: return Errc::kClosed;
+      case WaitWord::Prepared::kBusy: return Errc::kBusy;
+      case WaitWord::Prepared::kPark: break;
+    }
+    // After prepare(), sequentially consistent: pairs with set_deadline() and cancel_all(), which
+    // store first and then withdraw.
+    const Deadline until =
+        deadline.is_standing()
+            ? Deadline::at_ns(descriptor.standing_deadline_ns(direction_).load(kSeqCst))
+            : deadline;
+    std::error_code refused;
+    if (!until.is_never() && until.ns() <= now_ns()) {
+      refused = Errc::kTimedOut;
+    } else if (poller.refuses_waits()) {
+      refused = Errc::kCancelled;
+    } else {
+      refused = poller.arm(descriptor, descriptor.generation, direction_);
+    }
+    if (refused) {
+      static_cast<void>(word.withdraw());  // Our own kParking, or what has come instead.
+      return refused;
+    }
+    const std::optional<WakeReason> reason = wait_on(word, until, Cancellable::kYes);
+    if (!reason) continue;
+    switch (*reason) {
+      case WakeReason::kReady: return {};
+      case WakeReason::kTimedOut: return Errc::kTimedOut;
+      case WakeReason::kCancelled: return Errc::kCancelled;
+      case WakeReason::kClosed: return Errc::kClosed;
+    }
+  }
+}
+
+Runtime& FdAccess::current_runtime() {
+  Runtime* const runtime = Runtime::current();
+  REARM_CHECK(runtime != nullptr, "a descriptor was opened on a plain thread; open it on a fiber");
+  return *runtime;
+}
+
+Result<Fd> FdAccess::adopt(Runtime& runtime, int number, std::uint8_t traits) {
+  const auto descriptor = runtime.scheduler().poller().add(number);
+  if (!descriptor) return std::unexpected(descriptor.error());
+  Fd fd;
+  fd.descriptor_ = *descriptor;
+  fd.generation_ = (*descriptor)->generation;
+  fd.traits_ = traits;
+  return fd;
+}
+
+Result<Fd> FdAccess::adopt_own(Runtime& runtime, int number, std::uint8_t traits) {
+  auto fd = adopt(runtime, number, traits);
+  if (!fd) ::close(number);
+  return fd;
+}
+
+Result<void> FdAccess::set_deadline(const Fd& fd, Direction direction, Deadline deadline) {
+  const Operation operation = Operation::shared(fd, direction);
+  if (operation.refused()) return operation.error();
+  Descriptor& descriptor = operation.descriptor();
+  if (deadline.is_standing()) deadline = Deadline::never();
+  // Store first, then withdraw: pairs with Operation::wait().
+  descriptor.standing_deadline_ns(direction).store(deadline.ns(), kSeqCst);
+  // Whoever waits looks at the deadline again.
+  if (Waiter* const waiter = descriptor.withdraw(direction, WakeReason::kReady)) {
+    Worker::wake(*waiter);
+  }
+  return {};
+}
+
+namespace {
+
+// read() and write() transfer at most this much at once (Linux; SSIZE_MAX elsewhere).
+constexpr std::size_t kMaxTransfer = 0x7ffff000;
+
+static_assert(sizeof(MutableBuffer) == sizeof(iovec) && sizeof(ConstBuffer) == sizeof(iovec));
+
+// The result of a write to what is not a socket, and without the signal that it may have raised.
+ssize_t without_sigpipe(NoSigpipe& no_sigpipe, ssize_t n) {
+  const ssize_t result = result_or_errno(n);
+  if (result == -EPIPE) no_sigpipe.discard();
+  return result;
+}
+
+ssize_t write_once(int fd, bool is_socket, ConstBuffer buffer) {
+  const std::size_t bytes = std::min(buffer.size(), kMaxTransfer);
+  if (is_socket) return result_or_errno(::send(fd, buffer.data(), bytes, MSG_NOSIGNAL));
+  NoSigpipe no_sigpipe;
+  return without_sigpipe(no_sigpipe, ::write(fd, buffer.data(), bytes));
+}
+
+ssize_t writev_once(int fd, bool is_socket, iovec* vectors, std::size_t count) {
+  count = std::min<std::size_t>(count, IOV_MAX);
+  if (is_socket) {
+    msghdr message{};
+    message.msg_iov = vectors;
+    message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
+    return result_or_errno(::sendmsg(fd, &message, MSG_NOSIGNAL));
+  }
+  NoSigpipe no_sigpipe;
+  return without_sigpipe(no_sigpipe, ::writev(fd, vectors, static_cast<int>(count)));
+}
+
+template <class Buffer>
+std::size_t total_bytes(std::span<const Buffer> buffers) {
+  std::size_t bytes = 0;
+  for (const Buffer& buffer : buffers) bytes += buffer.size();
+  return bytes;
+}
+
+// A read under the short-read rule: see fd_access.h.
+template <class Call>
+Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std::size_t capacity,
+                                 Deadline deadline, Call&& call) {
+  Descriptor& descriptor = operation.descriptor();
+  if (descriptor.read_drained) {
+    descriptor.read_drained = false;
+    if (!descriptor.hang_up_seen.load(kSeqCst)) {
+      const std::error_code error = operation.wait(deadline);
+      if (error == Errc::kClosed) return std::unexpected(error);
+      // Any other refusal comes again if there is indeed nothing to read.
+    }
+  }
+  const auto n = operation.perform(deadline, call);
+  // The flag was set before the report that let this read through was published, so it is seen
+  // here; a report that comes later leaves kReady in the word for the next wait.
+  descriptor.read_drained =
+      rule && n && *n != 0 && *n < capacity && !descriptor.hang_up_seen.load(kSeqCst);
+  return n;
+}
+
+}  // namespace
+}  // namespace detail
+
+using detail::FdAccess;
+
+// --- Opening and closing. ---
+
+Result<Fd> Fd::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
+
+Result<Fd> Fd::adopt(int fd, Runtime& runtime) {
+  if (const std::error_code error = make_nonblocking_cloexec(fd)) return std::unexpected(error);
+  int type = 0;
+  socklen_t size = sizeof(type);
+  const bool is_socket = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+  return FdAccess::adopt(runtime, fd, is_socket ? FdAccess::kIsSocket : std::uint8_t{0});
+}
+
+bool Fd::is_open() const noexcept {
+  return descriptor_ != nullptr && descriptor_->lifetime.is_open(generation_);
+}
+
+int Fd::native_handle() const noexcept {
+  const auto operation = FdAccess::Operation::shared(*this, Direction::kRead);
+  return operation.refused() ? -1 : operation.fd();
+}
+
+Result<void> Fd::close() noexcept {
+  if (descriptor_ == nullptr) return std::unexpected(Errc::kClosed);
+  auto waiters = detail::PollerCore::close(*descriptor_, generation_);
+  if (!waiters) return std::unexpected(waiters.error());
+  Worker::wake(*waiters);
+  return {};
+}
+
+Result<int> Fd::release() {
+  if (descriptor_ == nullptr) return std::unexpected(Errc::kClosed);
+  return detail::PollerCore::remove(*descriptor_, generation_);
+}
+
+// --- Reading. ---
+
+Result<std::size_t> Fd::read_some(MutableBuffer buffer, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kRead);
+  if (operation.refused()) return operation.error();
+  if (buffer.size() == 0) return 0;
+  const std::size_t bytes = std::min(buffer.size(), detail::kMaxTransfer);
+  return detail::read_by_rule(
+      operation, (traits_ & FdAccess::kShortReadDrains) != 0, bytes, deadline,
+      [&](int fd) { return result_or_errno(::read(fd, buffer.data(), bytes)); });
+}
+
+Result<std::size_t> Fd::readv(std::span<const MutableBuffer> buffers, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kRead);
+  if (operation.refused()) return operation.error();
+  buffers = buffers.first(std::min<std::size_t>(buffers.size(), IOV_MAX));
+  const std::size_t bytes = detail::total_bytes(buffers);
+  if (bytes == 0) return 0;
+  return detail::read_by_rule(
+      operation, (traits_ & FdAccess::kShortReadDrains) != 0, bytes, deadline, [&](int fd) {
+        return result_or_errno(::readv(fd, reinterpret_cast<const iovec*>(buffers.data()),
+                                       static_cast<int>(buffers.size())));
+      });
+}
+
+Result<void> Fd::read_exact(MutableBuffer buffer, Deadline deadline) {
+  if (!is_open()) return std::unexpected(Errc::kClosed);
+  while (buffer.size() != 0) {
+    const auto n = read_some(buffer, deadline);
+    if (!n) return std::unexpected(n.error());
+    if (*n == 0) return std::unexpected(Errc::kEndOfStream);
+    buffer = buffer.after(*n);
+  }
+  return {};
+}
+
+// --- Writing. ---
+
+Result<std::size_t> Fd::write_some(ConstBuffer buffer, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);
+  return operation.perform(deadline,
+                           [&](int fd) { return detail::write_once(fd, is_socket, buffer); });
+}
+
+Result<std::size_t> Fd::writev(std::span<const ConstBuffer> buffers, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);
+  // sendmsg() and writev() read through the vectors; struct iovec merely cannot say so.
+  auto* const vectors = const_cast<iovec*>(reinterpret_cast<const iovec*>(buffers.data()));
+  return operation.perform(deadline, [&](int fd) {
+    return detail::writev_once(fd, is_socket, vectors, buffers.size());
+  });
+}
+
+Result<void> Fd::write_all(ConstBuffer buffer, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);
+  while (buffer.size() != 0) {
+    const auto n = operation.perform(
+        deadline, [&](int fd) { return detail::write_once(fd, is_socket, buffer); });
+    if (!n) return std::unexpected(n.error());
+    buffer = buffer.after(*n);
+  }
+  return {};
+}
+
+// --- Waiting and deadlines. ---
+
+Result<void> Fd::wait_readable(Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kRead);
+  if (operation.refused()) return operation.error();
+  if (const std::error_code error = operation.wait(deadline)) return std::unexpected(error);
+  return {};
+}
+
+Result<void> Fd::wait_writable(Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  if (const std::error_code error = operation.wait(deadline)) return std::unexpected(error);
+  return {};
+}
+
+Result<void> Fd::set_deadline(Deadline deadline) {
+  if (const auto set = set_read_deadline(deadline); !set) return set;
+  return set_write_deadline(deadline);
+}
+
+Result<void> Fd::set_read_deadline(Deadline deadline) {
+  return FdAccess::set_deadline(*this, Direction::kRead, deadline);
+}
+
+Result<void> Fd::set_write_deadline(Deadline deadline) {
+  return FdAccess::set_deadline(*this, Direction::kWrite, deadline);
+}
+
+}  // namespace rearm

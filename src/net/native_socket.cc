@@ -1,0 +1,164 @@
+#include "net/native_socket.h"
+
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+#include "base/clock.h"
+#include "net/fd_access.h"
+#include "poller/fd_flags.h"
+#include "rearm/fiber.h"
+
+namespace rearm::detail {
+namespace {
+
+// Linux says EAGAIN when a Unix listener's backlog is full, and reports nothing when there is room
+// (unix(7)); so look again.
+constexpr auto kBacklogRetry = std::chrono::milliseconds(5);
+
+const sockaddr* native(const SocketAddress& address) {
+  return static_cast<const sockaddr*>(address.data());
+}
+
+Result<void> sleep_before(Deadline deadline) {
+  if (!deadline.is_standing() && deadline.ns() <= now_ns()) {
+    return std::unexpected(Errc::kTimedOut);
+  }
+  const Deadline retry = Deadline::after(kBacklogRetry);
+  const bool sooner = !deadline.is_standing() && deadline.ns() < retry.ns();
+  return this_fiber::sleep_until(sooner ? deadline : retry);
+}
+
+// What became of a connect() in progress; kBusy while it still is.
+std::error_code connect_outcome(int fd) {
+  const auto error = get_option(fd, SOL_SOCKET, SO_ERROR);
+  if (!error) return error.error();
+  if (*error != 0) return {*error, std::system_category()};
+  // No error may also mean no outcome yet, if the report was spurious.
+  sockaddr_storage peer;
+  socklen_t size = sizeof(peer);
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0) return {};
+  return current_errno() == ENOTCONN ? make_error_code(Errc::kBusy) : last_error();
+}
+
+}  // namespace
+
+NativeSocket::~NativeSocket() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<NativeSocket> open_socket(const SocketAddress& address, int type) {
+  if (address.family() == SocketAddress::Family::kUnspecified) {
+    return std::unexpected(Errc::kInvalidArgument);
+  }
+  const int family = native(address)->sa_family;
+#if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
+  NativeSocket socket(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (socket.fd() < 0) return std::unexpected(last_error());
+#else
+  NativeSocket socket(::socket(family, type, 0));
+  if (socket.fd() < 0) return std::unexpected(last_error());
+  if (const auto error = make_nonblocking_cloexec(socket.fd())) return std::unexpected(error);
+#endif
+  return socket;
+}
+
+std::error_code set_option(int fd, int level, int name, int value) {
+  if (::setsockopt(fd, level, name, &value, sizeof(value)) == 0) return {};
+  return last_error();
+}
+
+Result<int> get_option(int fd, int level, int name) {
+  int value = 0;
+  socklen_t size = sizeof(value);
+  if (::getsockopt(fd, level, name, &value, &size) == 0) return value;
+  return std::unexpected(last_error());
+}
+
+std::error_code bind_socket(int fd, const SocketAddress& address) {
+  if (::bind(fd, native(address), static_cast<socklen_t>(address.size())) == 0) return {};
+  return last_error();
+}
+
+std::error_code listen_socket(int fd, int backlog) {
+  if (::listen(fd, backlog) == 0) return {};
+  return last_error();
+}
+
+bool is_of(Family family, const SocketAddress& address) {
+  switch (address.family()) {
+    case SocketAddress::Family::kIpv4:
+    case SocketAddress::Family::kIpv6: return family == Family::kIp;
+    case SocketAddress::Family::kUnix: return family == Family::kUnix;
+    case SocketAddress::Family::kUnspecified: break;
+  }
+  return false;
+}
+
+std::error_code check_adoptable(int fd, Family family, int type) {
+  if (fd < 0) return Errc::kInvalidArgument;
+  const auto actual = get_option(fd, SOL_SOCKET, SO_TYPE);
+  if (!actual) {
+    if (actual.error() == std::errc::bad_file_descriptor) return Errc::kClosed;
+    return Errc::kInvalidArgument;
+  }
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return last_error();
+  if (*actual != type || !is_of(family, SocketAddress::from_native(&address, size))) {
+    return Errc::kInvalidArgument;
+  }
+  return make_nonblocking_cloexec(fd);
+}
+
+Result<int> accept_next(const Fd& listener, Deadline deadline) {
+  auto operation = FdAccess::Operation::shared(listener, Direction::kRead);
+  if (operation.refused()) return operation.error();
+  for (;;) {
+    const auto fd = operation.perform(deadline, [](int number) {
+#if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
+      return result_or_errno(::accept4(number, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+#else
+      return result_or_errno(::accept(number, nullptr, nullptr));
+#endif
+    });
+    if (fd) return static_cast<int>(*fd);
+    // The connection ended while it waited (accept(2), "Error handling"): on to the next.
+    if (fd.error() != std::errc::connection_aborted && fd.error() != std::errc::protocol_error) {
+      return std::unexpected(fd.error());
+    }
+  }
+}
+
+Result<Fd> connect_socket(NativeSocket socket, const SocketAddress& address, std::uint8_t traits,
+                          Deadline deadline) {
+  Runtime& runtime = FdAccess::current_runtime();
+  bool in_progress = false;
+  while (::connect(socket.fd(), native(address), static_cast<socklen_t>(address.size())) != 0) {
+    const int error = current_errno();
+    if (error == EINPROGRESS || error == EINTR || error == EALREADY) {
+      in_progress = true;
+      break;
+    }
+    if (error != EAGAIN || address.family() != SocketAddress::Family::kUnix) {
+      return std::unexpected(std::error_code(error, std::system_category()));
+    }
+    if (const auto slept = sleep_before(deadline); !slept) return std::unexpected(slept.error());
+  }
+  auto fd = FdAccess::adopt_own(runtime, socket.take(), traits);
+  if (!fd || !in_progress) return fd;
+  FdAccess::Operation operation(*fd, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  for (;;) {
+    if (const std::error_code error = operation.wait(deadline)) return std::unexpected(error);
+    const std::error_code outcome = connect_outcome(operation.fd());
+    if (!outcome) break;
+    if (outcome != Errc::kBusy) return std::unexpected(outcome);
+  }
+  return fd;
+}
+
+}  // namespace rearm::detail

@@ -1,0 +1,105 @@
+#include "rearm/net/tcp.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "net/fd_access.h"
+#include "net/native_socket.h"
+
+namespace rearm {
+
+using detail::FdAccess;
+
+namespace {
+
+constexpr std::uint8_t kStreamTraits = FdAccess::kIsSocket | FdAccess::kShortReadDrains;
+
+template <class Set>
+Result<void> with_number(const Fd& fd, Set&& set) {
+  const auto operation = FdAccess::Operation::shared(fd, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  if (const std::error_code error = set(operation.fd())) return std::unexpected(error);
+  return {};
+}
+
+}  // namespace
+
+// --- Streams. ---
+
+Result<TcpStream> TcpStream::adopt(int fd) {
+  if (const auto error = detail::check_adoptable(fd, detail::Family::kIp, SOCK_STREAM)) {
+    return std::unexpected(error);
+  }
+  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, kStreamTraits);
+  if (!adopted) return std::unexpected(adopted.error());
+  return TcpStream(std::move(*adopted));
+}
+
+Result<TcpStream> TcpStream::connect(const SocketAddress& address, Deadline deadline) {
+  if (!detail::is_of(detail::Family::kIp, address)) return std::unexpected(Errc::kInvalidArgument);
+  auto socket = detail::open_socket(address, SOCK_STREAM);
+  if (!socket) return std::unexpected(socket.error());
+  auto fd = detail::connect_socket(std::move(*socket), address, kStreamTraits, deadline);
+  if (!fd) return std::unexpected(fd.error());
+  return TcpStream(std::move(*fd));
+}
+
+Result<void> TcpStream::set_no_delay(bool on) {
+  return with_number(
+      *this, [on](int fd) { return detail::set_option(fd, IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); });
+}
+
+Result<void> TcpStream::set_keep_alive(bool on) {
+  return with_number(
+      *this, [on](int fd) { return detail::set_option(fd, SOL_SOCKET, SO_KEEPALIVE, on ? 1 : 0); });
+}
+
+Result<void> TcpStream::set_linger(int seconds) {
+  return with_number(*this, [seconds](int fd) -> std::error_code {
+    const linger option{.l_onoff = seconds >= 0 ? 1 : 0, .l_linger = seconds >= 0 ? seconds : 0};
+    if (::setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option)) == 0) return {};
+    return last_error();
+  });
+}
+
+// --- Listeners. ---
+
+Result<TcpListener> TcpListener::bind(const SocketAddress& address, const Options& options) {
+  if (!detail::is_of(detail::Family::kIp, address)) return std::unexpected(Errc::kInvalidArgument);
+  auto socket = detail::open_socket(address, SOCK_STREAM);
+  if (!socket) return std::unexpected(socket.error());
+  const int fd = socket->fd();
+  std::error_code error;
+  if (options.reuse_address) error = detail::set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (!error && options.reuse_port) error = detail::set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (!error && address.family() == SocketAddress::Family::kIpv6) {
+    error = detail::set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
+  }
+  if (!error) error = detail::bind_socket(fd, address);
+  if (!error) error = detail::listen_socket(fd, options.backlog);
+  if (error) return std::unexpected(error);
+  auto adopted =
+      FdAccess::adopt_own(FdAccess::current_runtime(), socket->take(), FdAccess::kIsSocket);
+  if (!adopted) return std::unexpected(adopted.error());
+  return TcpListener(std::move(*adopted));
+}
+
+Result<TcpListener> TcpListener::adopt(int fd) {
+  if (const auto error = detail::check_adoptable(fd, detail::Family::kIp, SOCK_STREAM)) {
+    return std::unexpected(error);
+  }
+  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, FdAccess::kIsSocket);
+  if (!adopted) return std::unexpected(adopted.error());
+  return TcpListener(std::move(*adopted));
+}
+
+Result<TcpStream> TcpListener::accept(Deadline deadline) {
+  const auto number = detail::accept_next(*this, deadline);
+  if (!number) return std::unexpected(number.error());
+  auto fd = FdAccess::adopt_own(FdAccess::current_runtime(), *number, kStreamTraits);
+  if (!fd) return std::unexpected(fd.error());
+  return TcpStream(std::move(*fd));
+}
+
+}  // namespace rearm

@@ -1,0 +1,77 @@
+#include "rearm/net/udp.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "net/fd_access.h"
+#include "net/native_socket.h"
+
+namespace rearm {
+
+using detail::FdAccess;
+
+Result<UdpSocket> UdpSocket::bind(const SocketAddress& address) {
+  if (!detail::is_of(detail::Family::kIp, address)) return std::unexpected(Errc::kInvalidArgument);
+  auto socket = detail::open_socket(address, SOCK_DGRAM);
+  if (!socket) return std::unexpected(socket.error());
+  if (const auto error = detail::bind_socket(socket->fd(), address)) {
+    return std::unexpected(error);
+  }
+  auto adopted =
+      FdAccess::adopt_own(FdAccess::current_runtime(), socket->take(), FdAccess::kIsSocket);
+  if (!adopted) return std::unexpected(adopted.error());
+  return UdpSocket(std::move(*adopted));
+}
+
+Result<UdpSocket> UdpSocket::adopt(int fd) {
+  if (const auto error = detail::check_adoptable(fd, detail::Family::kIp, SOCK_DGRAM)) {
+    return std::unexpected(error);
+  }
+  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, FdAccess::kIsSocket);
+  if (!adopted) return std::unexpected(adopted.error());
+  return UdpSocket(std::move(*adopted));
+}
+
+Result<void> UdpSocket::connect(const SocketAddress& peer) {
+  const auto operation = FdAccess::Operation::shared(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  if (::connect(operation.fd(), static_cast<const sockaddr*>(peer.data()),
+                static_cast<socklen_t>(peer.size())) != 0) {
+    return std::unexpected(last_error());
+  }
+  return {};
+}
+
+Result<UdpSocket::Received> UdpSocket::recv_from(MutableBuffer buffer, Deadline deadline) {
+  auto operation = FdAccess::Operation::shared(*this, Direction::kRead);
+  if (operation.refused()) return operation.error();
+  sockaddr_storage from{};
+  iovec vector{.iov_base = buffer.data(), .iov_len = buffer.size()};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_name = &from;
+  const auto n = operation.perform(deadline, [&](int fd) {
+    message.msg_namelen = sizeof(from);
+    return result_or_errno(::recvmsg(fd, &message, 0));
+  });
+  if (!n) return std::unexpected(n.error());
+  return Received{.bytes = *n,
+                  .truncated = (message.msg_flags & MSG_TRUNC) != 0,
+                  .from = SocketAddress::from_native(&from, message.msg_namelen)};
+}
+
+Result<void> UdpSocket::send_to(ConstBuffer datagram, const SocketAddress& to, Deadline deadline) {
+  auto operation = FdAccess::Operation::shared(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  const auto n = operation.perform(deadline, [&](int fd) {
+    return result_or_errno(::sendto(fd, datagram.data(), datagram.size(), MSG_NOSIGNAL,
+                                    static_cast<const sockaddr*>(to.data()),
+                                    static_cast<socklen_t>(to.size())));
+  });
+  if (!n) return std::unexpected(n.error());
+  return {};
+}
+
+}  // namespace rearm

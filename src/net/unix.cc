@@ -1,0 +1,88 @@
+#include "rearm/net/unix.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/fd_access.h"
+#include "net/native_socket.h"
+#include "poller/fd_flags.h"
+
+namespace rearm {
+
+using detail::FdAccess;
+
+// --- Streams. ---
+
+Result<UnixStream> UnixStream::adopt(int fd) {
+  if (const auto error = detail::check_adoptable(fd, detail::Family::kUnix, SOCK_STREAM)) {
+    return std::unexpected(error);
+  }
+  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, FdAccess::kIsSocket);
+  if (!adopted) return std::unexpected(adopted.error());
+  return UnixStream(std::move(*adopted));
+}
+
+Result<UnixStream> UnixStream::connect(const SocketAddress& address, Deadline deadline) {
+  if (!detail::is_of(detail::Family::kUnix, address)) {
+    return std::unexpected(Errc::kInvalidArgument);
+  }
+  auto socket = detail::open_socket(address, SOCK_STREAM);
+  if (!socket) return std::unexpected(socket.error());
+  auto fd = detail::connect_socket(std::move(*socket), address, FdAccess::kIsSocket, deadline);
+  if (!fd) return std::unexpected(fd.error());
+  return UnixStream(std::move(*fd));
+}
+
+Result<std::pair<UnixStream, UnixStream>> UnixStream::pair() {
+  int numbers[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM, 0, numbers) != 0) {
+    return std::unexpected(last_error());
+  }
+  detail::NativeSocket first_number(numbers[0]);
+  detail::NativeSocket second_number(numbers[1]);
+  for (const int number : numbers) {
+    if (const auto error = make_nonblocking_cloexec(number)) return std::unexpected(error);
+  }
+  Runtime& runtime = FdAccess::current_runtime();
+  auto first = FdAccess::adopt_own(runtime, first_number.take(), FdAccess::kIsSocket);
+  if (!first) return std::unexpected(first.error());
+  auto second = FdAccess::adopt_own(runtime, second_number.take(), FdAccess::kIsSocket);
+  if (!second) return std::unexpected(second.error());
+  return std::pair(UnixStream(std::move(*first)), UnixStream(std::move(*second)));
+}
+
+// --- Listeners. ---
+
+Result<UnixListener> UnixListener::bind(const SocketAddress& address, const Options& options) {
+  if (!detail::is_of(detail::Family::kUnix, address)) {
+    return std::unexpected(Errc::kInvalidArgument);
+  }
+  auto socket = detail::open_socket(address, SOCK_STREAM);
+  if (!socket) return std::unexpected(socket.error());
+  std::error_code error = detail::bind_socket(socket->fd(), address);
+  if (!error) error = detail::listen_socket(socket->fd(), options.backlog);
+  if (error) return std::unexpected(error);
+  auto adopted =
+      FdAccess::adopt_own(FdAccess::current_runtime(), socket->take(), FdAccess::kIsSocket);
+  if (!adopted) return std::unexpected(adopted.error());
+  return UnixListener(std::move(*adopted));
+}
+
+Result<UnixListener> UnixListener::adopt(int fd) {
+  if (const auto error = detail::check_adoptable(fd, detail::Family::kUnix, SOCK_STREAM)) {
+    return std::unexpected(error);
+  }
+  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, FdAccess::kIsSocket);
+  if (!adopted) return std::unexpected(adopted.error());
+  return UnixListener(std::move(*adopted));
+}
+
+Result<UnixStream> UnixListener::accept(Deadline deadline) {
+  const auto number = detail::accept_next(*this, deadline);
+  if (!number) return std::unexpected(number.error());
+  auto fd = FdAccess::adopt_own(FdAccess::current_runtime(), *number, FdAccess::kIsSocket);
+  if (!fd) return std::unexpected(fd.error());
+  return UnixStream(std::move(*fd));
+}
+
+}  // namespace rearm
