@@ -115,12 +115,22 @@ void Scheduler::start_threads() {
                             " (see RLIMIT_NPROC, pids.max; or ask for fewer workers)");
     }
   }
+  if (processors_.size() > 1) {
+    try {
+      monitor_.start();
+    } catch (const std::system_error& error) {
+      throw std::system_error(error.code(), "rearm: cannot start the monitor's thread");
+    }
+  }
   finished_.store(false, kSeqCst);
   idle_.done_searching();  // Whoever was searching at the end of the last run() is gone.
   threads_ = std::move(threads);
 }
 
-void Scheduler::stop_threads() { threads_.reset(); }
+void Scheduler::stop_threads() {
+  threads_.reset();
+  monitor_.stop();
+}
 
 void Scheduler::run() {
   if (alive_.load(kAcquire) == 0) finish();
@@ -129,7 +139,7 @@ void Scheduler::run() {
     const OverflowReporter reporter(report_stack_overflow_);
     threads_->workers[0]->run();
   }
-  threads_.reset();
+  stop_threads();
   for (const auto& processor : processors_) processor->stacks.flush();
   // Nobody polls any more: plain threads that still wait must not wait for ever.
   WaiterList left = poller_->cancel_all(WakeReason::kCancelled);

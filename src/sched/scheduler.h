@@ -26,6 +26,7 @@
 #include "rearm/runtime.h"
 #include "sched/fiber.h"
 #include "sched/idle.h"
+#include "sched/monitor.h"
 #include "sched/processor.h"
 #include "sched/worker.h"
 
@@ -63,6 +64,14 @@ class Scheduler {
   void bury(Fiber& fiber);
   void fiber_ended();
 
+  // Around a worker's rest.
+  void worker_rests() {
+    if (processors_.size() > 1) monitor_.worker_rests();
+  }
+  void worker_runs() {
+    if (processors_.size() > 1) monitor_.worker_runs();
+  }
+
   // --- Work that any worker may take. ---
 
   void inject(Fiber& fiber);
@@ -83,7 +92,12 @@ class Scheduler {
   [[nodiscard]] bool take_poll_turn() noexcept {
     return !poll_turn_.load(kRelaxed) && !poll_turn_.exchange(true, kSeqCst);
   }
-  void give_poll_turn() noexcept { poll_turn_.store(false, kSeqCst); }
+  void give_poll_turn() noexcept {
+    poll_turns_.store(poll_turns_.load(kRelaxed) + 1, kRelaxed);  // By the holder alone.
+    poll_turn_.store(false, kSeqCst);
+  }
+  // How often it was given back.
+  [[nodiscard]] std::uint64_t poll_turns() const noexcept { return poll_turns_.load(kRelaxed); }
   [[nodiscard]] bool poll_turn_is_free() const noexcept { return !poll_turn_.load(kSeqCst); }
   // Waits in the kernel until there is something to do. REQUIRES: the poll turn.
   [[nodiscard]] WaiterList kernel_wait();
@@ -118,6 +132,7 @@ class Scheduler {
 
   IdleWorkers idle_;
   Atomic<bool> poll_turn_{false};
+  Atomic<std::uint64_t> poll_turns_{0};
   Atomic<std::int64_t> kernel_until_ns_{kNobody};
 
   Mutex injected_mu_;
@@ -129,6 +144,7 @@ class Scheduler {
   Atomic<bool> stopping_{false};
   Atomic<bool> finished_{false};
 
+  Monitor monitor_{*this};            // Runs only where there are several workers.
   std::unique_ptr<Threads> threads_;  // While run() is in progress.
 };
 

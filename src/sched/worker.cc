@@ -125,7 +125,9 @@ Fiber* Worker::find_work() {
     if (expire_timers()) continue;
     if (Fiber* const fiber = steal()) return found(fiber);
     if (scheduler_.finished()) return nullptr;
+    scheduler_.worker_rests();
     rest();
+    scheduler_.worker_runs();
   }
 }
 
