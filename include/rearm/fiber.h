@@ -64,6 +64,7 @@ struct TaskOf final : Task {
       std::conditional_t<std::is_reference_v<R>, std::remove_reference_t<R>*, R>>;
 
   template <class G>
+    requires(!std::same_as<std::remove_cvref_t<G>, TaskOf>)
   explicit TaskOf(G&& g) : function(std::in_place, std::forward<G>(g)) {
     run = [](Task& task) {
       auto& self = static_cast<TaskOf&>(task);

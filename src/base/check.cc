@@ -40,12 +40,12 @@ void check_failed(const char* sentence, const char* file, int line) noexcept {
   std::abort();
 }
 
-void impossible_errno(const char* system_call, int fd, int error) noexcept {
+void impossible_errno(const char* system_call, int number, int error) noexcept {
   Line()
       .add("rearm: ")
       .add(system_call)
-      .add(" on fd ")
-      .add(fd)
+      .add(" on ")
+      .add(number)
       .add(" failed with errno ")
       .add(error)
       .add(", which its manual page rules out; was the descriptor closed behind the library?\n")

@@ -9,9 +9,9 @@ namespace rearm {
 // Writes "rearm: <sentence> (<file>:<line>)" to standard error and aborts. Async-signal-safe.
 [[noreturn]] void check_failed(const char* sentence, const char* file, int line) noexcept;
 
-// The same for a system call that failed in a way that its manual page rules out; adds errno's
-// number and the descriptor.
-[[noreturn]] void impossible_errno(const char* system_call, int fd, int error) noexcept;
+// The same for a system call that failed in a way that its manual page rules out; adds errno
+// and the number that the call was made on.
+[[noreturn]] void impossible_errno(const char* system_call, int number, int error) noexcept;
 
 }  // namespace rearm
 

@@ -183,9 +183,10 @@ Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std:
   if (descriptor.read_drained) {
     descriptor.read_drained = false;
     if (!descriptor.hang_up_seen.load(kSeqCst)) {
-      const std::error_code error = operation.wait(deadline);
-      if (error == Errc::kClosed) return std::unexpected(error);
-      // Any other refusal comes again if there is indeed nothing to read.
+      if (const std::error_code error = operation.wait(deadline)) [[unlikely]] {
+        if (error == Errc::kClosed) return std::unexpected(error);
+        // Any other refusal comes again if there is indeed nothing to read.
+      }
     }
   }
   const auto n = operation.perform(deadline, call);

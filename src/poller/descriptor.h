@@ -50,30 +50,38 @@ class alignas(64) Descriptor {
   // Ends the wait of one direction; see Poller::cancel().
   [[nodiscard]] Waiter* withdraw(Direction direction, WakeReason reason) noexcept;
 
-  // --- The life: who is inside, and which life this is. ---
+  // --- One cache line: all that readiness on an edge-triggered kernel touches. ---
+
+  // Who is inside, and which life this is.
   Lifetime lifetime;
 
-  // --- Constant during a life: written under the lock before it begins, read by those who are
-  // inside, and under the lock while `closing` is false. ---
-  int fd = -1;
-  std::uint32_t slot = 0;  // Constant for ever.
-  std::uint32_t generation = 0;
+ private:
+  WaitWord words_[2];
+  Atomic<std::int64_t> standing_deadlines_ns_[2]{std::numeric_limits<std::int64_t>::max(),
+                                                 std::numeric_limits<std::int64_t>::max()};
 
+ public:
   // Whose this is. Atomic because for_each() looks at slots of other pollers, too.
   Atomic<PollerCore*> poller{nullptr};
 
-  // --- Written by the one who ends the life, read by the last one out. False if the number goes
-  // back to the caller. ---
-  bool owns_number = true;
+  // Constant during a life: written under the lock before it begins, read by those who are inside,
+  // and under the lock while `closing` is false.
+  int fd = -1;
+  std::uint32_t generation = 0;
+  std::uint32_t slot = 0;  // Constant for ever.
 
-  // --- Set for the rest of the life when a report says that the end may be near, or that urgent
-  // data is under way: from then on a short read does not mean "drained". A stale event may set it
-  // in the wrong life, which costs a system call and nothing else. ---
+  // Set for the rest of the life when a report says that the end may be near, or that urgent data
+  // is under way: from then on a short read does not mean "drained". A stale event may set it in
+  // the wrong life, which costs a system call and nothing else.
   Atomic<bool> hang_up_seen{false};
 
-  // --- Owned by whoever is inside as the reader. The last read was short, so the next one would
-  // only meet EAGAIN. ---
+  // Owned by whoever is inside as the reader. The last read was short, so the next one would only
+  // meet EAGAIN.
   bool read_drained = false;
+
+  // Written by the one who ends the life, read by the last one out. False if the number goes back
+  // to the caller.
+  bool owns_number = true;
 
   // --- Under the lock. ---
   Mutex mu;
@@ -90,10 +98,8 @@ class alignas(64) Descriptor {
 
   // Begins a new life.
   void begin_life(int new_fd, PollerCore& new_poller) REARM_EXCLUDES(mu);
-
-  WaitWord words_[2];
-  Atomic<std::int64_t> standing_deadlines_ns_[2]{std::numeric_limits<std::int64_t>::max(),
-                                                 std::numeric_limits<std::int64_t>::max()};
 };
+
+static_assert(sizeof(Descriptor) == 128, "hot fields fill the first line, cold ones the second");
 
 }  // namespace rearm::detail

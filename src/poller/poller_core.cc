@@ -117,16 +117,33 @@ Ready PollerCore::rearm(Descriptor& descriptor, const Event& event) {
   return event.ready | Ready::both();
 }
 
+// Descriptors and waiters were last used a whole round of other connections ago: with many of them
+// each would be a miss in turn. This asks for those of the events to come.
+void PollerCore::prefetch(std::span<const Event> events, std::size_t i) const noexcept {
+  constexpr std::size_t kWaiterAhead = 4;
+  constexpr std::size_t kDescriptorAhead = 8;
+  if (i + kDescriptorAhead < events.size()) {
+    __builtin_prefetch(table_.find(events[i + kDescriptorAhead].token.slot));
+  }
+  if (i + kWaiterAhead < events.size()) {
+    Descriptor* const descriptor = table_.find(events[i + kWaiterAhead].token.slot);
+    if (descriptor != nullptr) descriptor->word(Direction::kRead).prefetch_waiter();
+  }
+}
+
 // Events become waiters. Returns whether any waiter was appended.
 bool PollerCore::deliver(std::span<const Event> events, WaiterList& out) {
   std::uint64_t stale = 0;
-  for (const Event& event : events) {
-    Descriptor* const descriptor = find(event.token);
-    if (descriptor == nullptr) {
+  const bool needs_arm = backend_->needs_arm();
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    prefetch(events, i);
+    const Event& event = events[i];
+    Descriptor* const descriptor = table_.find(event.token.slot);
+    if (descriptor == nullptr || !descriptor->lifetime.is_open(event.token.generation)) {
       ++stale;
       continue;
     }
-    descriptor->publish(backend_->needs_arm() ? rearm(*descriptor, event) : event.ready, out);
+    descriptor->publish(needs_arm ? rearm(*descriptor, event) : event.ready, out);
   }
   count_alone(events_count_, events.size());
   if (stale != 0) count_alone(stale_events_, stale);

@@ -83,6 +83,7 @@ class PollerCore {
   std::error_code arm_forgetting(Descriptor& descriptor, std::uint32_t generation,
                                  Direction direction);
   [[nodiscard]] Ready rearm(Descriptor& descriptor, const Event& event);
+  void prefetch(std::span<const Event> events, std::size_t i) const noexcept;
   bool deliver(std::span<const Event> events, WaiterList& out);
   // Sets the closing flag and removes the kernel's association, in this order, under the lock.
   void disconnect(Descriptor& descriptor) REARM_EXCLUDES(descriptor.mu);

@@ -59,9 +59,12 @@ Context::Thread::Thread() noexcept
     : exceptions_(reinterpret_cast<ExceptionState*>(__cxxabiv1::__cxa_get_globals())) {}
 
 void Context::make(Bounds bounds, Entry entry) noexcept {
-  bounds_ = bounds;
   entry_ = entry;
-  stack_pointer_ = make_fcontext(bounds.base + bounds.bytes, bounds.bytes, &Context::run);
+  stack_pointer_.store(make_fcontext(bounds.base + bounds.bytes, bounds.bytes, &Context::run),
+                       kRelaxed);
+#if REARM_TSAN || REARM_ASAN
+  bounds_ = bounds;
+#endif
 #if REARM_TSAN
   sanitizer_state_ = __tsan_create_fiber(0);
 #endif
@@ -83,7 +86,7 @@ REARM_UNINSTRUMENTED void Context::run(transfer_t transfer) {
   Leap& arrival = *static_cast<Leap*>(transfer.data);
   Context& self = *arrival.to;
   finish_jump(arrival, nullptr);
-  arrival.from->stack_pointer_ = transfer.fctx;
+  arrival.from->stack_pointer_.store(transfer.fctx, kRelaxed);
   const Exit exit = self.entry_(arrival.message);
   Leap leap{
       .from = &self, .to = exit.to, .thread = exit.thread, .message = exit.message, .exits = true};
@@ -99,24 +102,24 @@ REARM_UNINSTRUMENTED transfer_t Context::jump(Leap& leap) noexcept {
     leap.from->sanitizer_state_ = __tsan_get_current_fiber();
   }
   __tsan_switch_to_fiber(leap.to->sanitizer_state_, 0);
-  return rearm_jump(leap.to->stack_pointer_, &leap);
+  return rearm_jump(leap.to->stack_pointer_.load(kRelaxed), &leap);
 }
 
-void Context::finish_jump(Leap&, void*) noexcept {}
+void Context::finish_jump(Leap&, Context*) noexcept {}
 
 #elif REARM_ASAN
 
 REARM_UNINSTRUMENTED transfer_t Context::jump(Leap& leap) noexcept {
   __sanitizer_start_switch_fiber(leap.exits ? nullptr : &leap.from->sanitizer_state_,
                                  leap.to->bounds_.base, leap.to->bounds_.bytes);
-  return rearm_jump(leap.to->stack_pointer_, &leap);
+  return rearm_jump(leap.to->stack_pointer_.load(kRelaxed), &leap);
 }
 
-REARM_UNINSTRUMENTED void Context::finish_jump(Leap& leap, void* own_fake_stack) noexcept {
+REARM_UNINSTRUMENTED void Context::finish_jump(Leap& arrival, Context* to) noexcept {
   const void* base = nullptr;
   std::size_t bytes = 0;
-  __sanitizer_finish_switch_fiber(own_fake_stack, &base, &bytes);
-  leap.from->bounds_ = {static_cast<std::byte*>(const_cast<void*>(base)), bytes};
+  __sanitizer_finish_switch_fiber(to == nullptr ? nullptr : to->sanitizer_state_, &base, &bytes);
+  arrival.from->bounds_ = {static_cast<std::byte*>(const_cast<void*>(base)), bytes};
 }
 
 #endif

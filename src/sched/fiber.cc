@@ -187,7 +187,7 @@ std::optional<WakeReason> outcome(WaitWord::Committed committed, const Waiter& w
   return std::nullopt;
 }
 
-std::optional<WakeReason> wait_as_thread(WaitWord& word, Deadline deadline) {
+[[gnu::noinline]] std::optional<WakeReason> wait_as_thread(WaitWord& word, Deadline deadline) {
   ThreadParker parker;
   Parked waiter(parker);
   const WaitWord::Committed committed = word.commit(waiter);
@@ -198,10 +198,12 @@ std::optional<WakeReason> wait_as_thread(WaitWord& word, Deadline deadline) {
   return outcome(committed, waiter);
 }
 
-std::optional<WakeReason> wait_as_fiber(Worker& worker, WaitWord& word, Deadline deadline,
-                                        Cancellable cancellable) {
+// Apart, so that the frame of a wait without a deadline, which is what most fibers park in, has no
+// room for a timer: what a park touches, waking touches again, long after it has left the cache.
+[[gnu::noinline]] std::optional<WakeReason> wait_with_timer(Worker& worker, WaitWord& word,
+                                                            Deadline deadline,
+                                                            Cancellable cancellable) {
   Parked waiter(*worker.fiber());
-  if (deadline.is_never()) return outcome(worker.park(word, waiter), waiter);
   Timer timer(word);
   Timers& timers = worker.processor().timers;
   timers.start(timer, deadline.ns());
@@ -220,7 +222,9 @@ std::optional<WakeReason> wait_as_fiber(Worker& worker, WaitWord& word, Deadline
 std::optional<WakeReason> wait_on(WaitWord& word, Deadline deadline, Cancellable cancellable) {
   Worker* const worker = Worker::current();
   if (worker == nullptr || worker->fiber() == nullptr) return wait_as_thread(word, deadline);
-  return wait_as_fiber(*worker, word, deadline, cancellable);
+  if (!deadline.is_never()) return wait_with_timer(*worker, word, deadline, cancellable);
+  Parked waiter(*worker->fiber());
+  return outcome(worker->park(word, waiter), waiter);
 }
 
 // --- This fiber. ---

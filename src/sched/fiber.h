@@ -26,13 +26,11 @@
 namespace rearm {
 
 class Scheduler;
-class Worker;
 
 // What is to be done about a fiber by the side that arrives after the fiber has left its stack:
 // only then may it be handed to others. Filled in by the leaving side.
 struct Leave {
   void (*settle)(Fiber& fiber) = nullptr;
-  Worker* worker = nullptr;  // The one that the fiber left, whose thread settles.
   WaitWord* word = nullptr;  // For a fiber that parks: where, and as whom,
   Waiter* waiter = nullptr;
   WaitWord::Committed committed = WaitWord::Committed::kParked;  // and what became of it.
@@ -41,7 +39,7 @@ struct Leave {
 // Numbers for `count` fibers, never used before in this process; returns the first.
 [[nodiscard]] std::uint64_t reserve_fiber_ids(std::uint64_t count) noexcept;
 
-class Fiber {
+class alignas(64) Fiber {
  public:
   Fiber(Scheduler& owner, Stack& own_stack, std::uint64_t number, const SpawnOptions& options,
         const std::source_location& where) noexcept
@@ -53,8 +51,10 @@ class Fiber {
 
   [[nodiscard]] std::string_view name() const noexcept { return {name_text.data(), name_bytes}; }
 
+  // One cache line: all that a switch touches.
   Context context;
   Leave leave;
+
   Fiber* next = nullptr;
   detail::Task* task = nullptr;
   WaitWord done;
@@ -66,6 +66,10 @@ class Fiber {
   std::array<char, 31> name_text;
   std::uint8_t name_bytes;
 };
+
+#if !REARM_TSAN && !REARM_ASAN
+static_assert(sizeof(Context) + sizeof(Leave) <= 64, "a switch would touch a second cache line");
+#endif
 
 // A list of fibers, first in first out, linked through the fibers. Not thread-safe.
 class FiberList {

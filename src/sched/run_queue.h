@@ -93,8 +93,19 @@ class RunQueue {
     return (tail - head) + (next_.load(kSeqCst) != nullptr ? 1U : 0U);
   }
 
-  // How far the queue has advanced: for whoever watches that it does.
-  [[nodiscard]] std::uint32_t progress() const noexcept { return head_.load(kRelaxed); }
+  // The n-th from the head, or nullptr. Somebody else may take it at any time; the memory of fibers
+  // stays mapped, so what is there may be prefetched, and nothing else.
+  [[nodiscard]] const Fiber* peek(std::uint32_t n) const noexcept {
+    const std::uint32_t head = head_.load(kRelaxed);
+    if (tail_.load(kRelaxed) - head <= n) return nullptr;
+    return slots_[(head + n) % kCapacity].load(kRelaxed);
+  }
+
+  // Where the ring ends now, and whether everything before such a place has been taken.
+  [[nodiscard]] std::uint32_t end() const noexcept { return tail_.load(kRelaxed); }
+  [[nodiscard]] bool has_passed(std::uint32_t end) const noexcept {
+    return static_cast<std::int32_t>(head_.load(kRelaxed) - end) >= 0;
+  }
 
  private:
   alignas(64) Atomic<std::uint32_t> head_{0};

@@ -20,8 +20,7 @@ namespace {
 
 constexpr std::size_t kStacksPerMapping = 64;
 
-// Colours: 16 places, one and a half cache lines of Stack apart or more, all within the first page
-// with room for a fiber of ordinary depth.
+// All within the first page, with room left for a fiber of ordinary depth.
 constexpr std::size_t kColours = 16;
 constexpr std::size_t kColourStep = 64;
 
@@ -60,7 +59,7 @@ Stack* StackPool::take() {
   } else {
     if (fresh_ == fresh_end_ && !map_more()) return nullptr;
     if (!install_guard(fresh_, kGuardBytes)) return nullptr;
-    stack = carve(fresh_ + kGuardBytes);
+    stack = carve(fresh_ + kGuardBytes, colour_);
     fresh_ += kGuardBytes + stack_bytes_;
     colour_ = (colour_ + 1) % kColours;
   }
@@ -93,8 +92,8 @@ bool StackPool::map_more() {
 }
 
 // The Stack itself lives in the topmost bytes of its memory, which the fiber touches anyway.
-Stack* StackPool::carve(std::byte* address) const noexcept {
-  std::byte* const top = address + stack_bytes_ - colour_ * kColourStep;
+Stack* StackPool::carve(std::byte* address, std::size_t colour) const noexcept {
+  std::byte* const top = address + stack_bytes_ - colour * kColourStep;
   std::byte* const place = top - round_up(sizeof(Stack), kColourStep);
   auto* const stack = new (place) Stack;
   stack->base = address;

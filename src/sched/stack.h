@@ -72,7 +72,7 @@ class StackPool {
   };
 
   bool map_more() REARM_REQUIRES(mu_);
-  [[nodiscard]] Stack* carve(std::byte* address) const noexcept;
+  [[nodiscard]] Stack* carve(std::byte* address, std::size_t colour) const noexcept;
 
   const std::size_t page_bytes_;
   const std::size_t stack_bytes_;

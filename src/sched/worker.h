@@ -81,11 +81,14 @@ class Worker {
   // do not starve the rest.
   static constexpr std::uint32_t kNextSlotStreak = 8;
 
+  // While there is always something to run, the kernel is asked without waiting, but not before all
+  // that came out of it the last time have run, and not more often than this.
   static constexpr std::int64_t kPollEveryNs = 100'000;
 
-  void leave_fiber(void (*settle)(Fiber&));
+  [[gnu::always_inline]] inline void leave_fiber(void (*settle)(Fiber&));
   [[nodiscard]] Fiber* take_next();
   [[nodiscard]] Fiber* take_local();
+  void prefetch_queued() noexcept;
   [[nodiscard]] Fiber* take_injected();
   [[nodiscard]] Fiber* find_work();
   [[nodiscard]] Fiber* steal();
@@ -110,7 +113,8 @@ class Worker {
   std::uint32_t next_slot_streak_ = 0;
   std::uint32_t victim_ = 0;
   std::int64_t polled_ns_ = 0;
-  bool searching_ = false;  // Woken by somebody, and has not found anything yet.
+  std::uint32_t poll_mark_ = 0;  // Where the queue ended after the last poll.
+  bool searching_ = false;       // Woken by somebody, and has not found anything yet.
 };
 
 }  // namespace rearm
