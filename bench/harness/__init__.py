@@ -1,0 +1,1 @@
+"""The parts of bench/run.py: children, machine, measuring, reports, plots. Standard library."""
