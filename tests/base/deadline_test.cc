@@ -1,0 +1,123 @@
+// Deadlines saturate instead of overflowing: whatever a caller computes is a valid instant.
+#include "rearm/deadline.h"
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "base/clock.h"
+
+namespace rearm {
+namespace {
+
+using namespace std::chrono_literals;
+
+using Years = std::chrono::duration<std::int64_t, std::ratio<31'556'952>>;
+using Seconds = std::chrono::duration<double>;
+
+constexpr std::int64_t kHighest = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kLowest = std::numeric_limits<std::int64_t>::min();
+
+bool has_passed(Deadline deadline) {
+  return !deadline.is_standing() && !deadline.is_never() && deadline.ns() <= now_ns();
+}
+
+TEST(Deadline, TheDefaultIsStandingAndNothingElseIs) {
+  EXPECT_TRUE(Deadline().is_standing());
+  EXPECT_FALSE(Deadline().is_never());
+  EXPECT_FALSE(Deadline::never().is_standing());
+  EXPECT_FALSE(Deadline::after(0s).is_standing());
+  EXPECT_FALSE(Deadline::after(std::chrono::nanoseconds(kLowest)).is_standing());
+  EXPECT_FALSE(Deadline::at(Deadline::Clock::time_point::min()).is_standing());
+}
+
+TEST(Deadline, NeverIsNever) {
+  EXPECT_TRUE(Deadline::never().is_never());
+  EXPECT_EQ(Deadline::never(), Deadline::never());
+  EXPECT_NE(Deadline::never(), Deadline());
+}
+
+TEST(Deadline, ADurationCountsFromNow) {
+  const std::int64_t before = now_ns();
+  const Deadline deadline = Deadline::after(250ms);
+  const std::int64_t after = now_ns();
+  EXPECT_GE(deadline.ns(), before + 250'000'000);
+  EXPECT_LE(deadline.ns(), after + 250'000'000);
+}
+
+TEST(Deadline, ANanosecondIsNotLost) {
+  const Deadline::Clock::time_point instant(std::chrono::nanoseconds(123'456'789'012'345'678));
+  EXPECT_EQ(Deadline::at(instant).ns(), 123'456'789'012'345'678);
+}
+
+TEST(Deadline, ZeroAndNegativeDurationsHavePassed) {
+  EXPECT_TRUE(has_passed(Deadline::after(0s)));
+  EXPECT_TRUE(has_passed(Deadline::after(-1ns)));
+  EXPECT_TRUE(has_passed(Deadline::after(-1h)));
+  EXPECT_TRUE(has_passed(Deadline::after(Seconds(-0.5))));
+}
+
+TEST(Deadline, FiveHundredYearsFromNowIsNever) {
+  EXPECT_TRUE(Deadline::after(Years(500)).is_never());
+  EXPECT_TRUE(Deadline::after(std::chrono::hours::max()).is_never());
+  EXPECT_TRUE(Deadline::after(std::chrono::nanoseconds::max()).is_never());
+}
+
+TEST(Deadline, TwoHundredYearsFromNowIsAnInstantOrNeverButNotThePast) {
+  EXPECT_FALSE(has_passed(Deadline::after(Years(200))));
+  EXPECT_FALSE(has_passed(Deadline::after(Years(291))));
+  EXPECT_FALSE(has_passed(Deadline::after(Years(292))));
+  EXPECT_FALSE(has_passed(Deadline::after(Years(293))));
+}
+
+TEST(Deadline, FiveHundredYearsAgoHasPassed) {
+  EXPECT_TRUE(has_passed(Deadline::after(Years(-500))));
+  EXPECT_TRUE(has_passed(Deadline::after(std::chrono::hours::min())));
+  EXPECT_TRUE(has_passed(Deadline::after(std::chrono::nanoseconds::min())));
+  EXPECT_TRUE(has_passed(Deadline::after(std::chrono::nanoseconds::min() + 1ns)));
+}
+
+TEST(Deadline, FloatingPointDurationsSaturateToo) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  EXPECT_TRUE(Deadline::after(Seconds(kInfinity)).is_never());
+  EXPECT_TRUE(Deadline::after(Seconds(1e300)).is_never());
+  EXPECT_TRUE(has_passed(Deadline::after(Seconds(-kInfinity))));
+  EXPECT_TRUE(has_passed(Deadline::after(Seconds(-1e300))));
+}
+
+TEST(Deadline, NotANumberHasPassed) {
+  const Seconds nan(std::numeric_limits<double>::quiet_NaN());
+  EXPECT_TRUE(has_passed(Deadline::after(nan)));
+}
+
+TEST(Deadline, TheSumOfNowAndTheLongestDurationDoesNotWrap) {
+  // Just below the limit where a duration alone counts as never: now must not push it over.
+  const Deadline deadline = Deadline::after(std::chrono::nanoseconds(9'199'999'999'000'000'000));
+  EXPECT_FALSE(has_passed(deadline));
+  EXPECT_FALSE(deadline.is_standing());
+}
+
+TEST(Deadline, AnInstantSaturatesLikeADuration) {
+  EXPECT_TRUE(Deadline::at(Deadline::Clock::time_point::max()).is_never());
+  EXPECT_TRUE(has_passed(Deadline::at(Deadline::Clock::time_point::min())));
+  EXPECT_TRUE(has_passed(Deadline::at(Deadline::Clock::time_point())));
+  const std::chrono::time_point<Deadline::Clock, Years> far(Years(600));
+  EXPECT_TRUE(Deadline::at(far).is_never());
+}
+
+TEST(Deadline, NanosecondsGoOutAndComeBack) {
+  for (const Deadline deadline : {Deadline::never(), Deadline::after(0s), Deadline::after(5s)}) {
+    EXPECT_EQ(Deadline::at_ns(deadline.ns()), deadline);
+  }
+  EXPECT_TRUE(Deadline::at_ns(kHighest).is_never());
+}
+
+TEST(Deadline, TheValueThatMeansStandingCannotBeMadeFromNanoseconds) {
+  EXPECT_FALSE(Deadline::at_ns(kLowest).is_standing());
+  EXPECT_TRUE(has_passed(Deadline::at_ns(kLowest)));
+}
+
+}  // namespace
+}  // namespace rearm

@@ -1,0 +1,185 @@
+// Addresses: what is accepted, what is refused, and that to_string() and parse() are inverse.
+#include "rearm/net/address.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include <gtest/gtest.h>
+
+namespace rearm {
+namespace {
+
+using namespace std::string_view_literals;
+using Family = SocketAddress::Family;
+
+struct Good {
+  std::string_view text;
+  Family family;
+  std::uint16_t port;
+  std::string_view printed;
+};
+
+constexpr Good kGood[] = {
+    {"127.0.0.1:80", Family::kIpv4, 80, "127.0.0.1:80"},
+    {"0.0.0.0:0", Family::kIpv4, 0, "0.0.0.0:0"},
+    {"255.255.255.255:65535", Family::kIpv4, 65535, "255.255.255.255:65535"},
+    {"[::1]:443", Family::kIpv6, 443, "[::1]:443"},
+    {"[::]:0", Family::kIpv6, 0, "[::]:0"},
+    {"[2001:db8:0:0:0:0:0:1]:1", Family::kIpv6, 1, "[2001:db8::1]:1"},
+    {"[::ffff:192.0.2.1]:7", Family::kIpv6, 7, "[::ffff:192.0.2.1]:7"},
+    {"[fe80::1%1]:9", Family::kIpv6, 9, "[fe80::1%lo]:9"},
+    {"[fe80::1%lo]:9", Family::kIpv6, 9, "[fe80::1%lo]:9"},
+    {"unix:/run/server.sock", Family::kUnix, 0, "unix:/run/server.sock"},
+    {"unix:relative", Family::kUnix, 0, "unix:relative"},
+    {"unix:/with:colon", Family::kUnix, 0, "unix:/with:colon"},
+    {"unix:@abstract", Family::kUnix, 0, "unix:@abstract"},
+    {"unix:@zero\0inside"sv, Family::kUnix, 0, "unix:@zero\0inside"sv},
+};
+
+TEST(SocketAddress, ReadsWhatItWrites) {
+  for (const Good& good : kGood) {
+    SCOPED_TRACE(std::string(good.text));
+    const auto address = SocketAddress::parse(good.text);
+    ASSERT_TRUE(address) << address.error().message();
+    EXPECT_EQ(address->family(), good.family);
+    EXPECT_EQ(address->port(), good.port);
+    EXPECT_EQ(address->to_string(), good.printed);
+    const auto again = SocketAddress::parse(address->to_string());
+    ASSERT_TRUE(again);
+    EXPECT_EQ(*again, *address);
+  }
+}
+
+constexpr std::string_view kBad[] = {
+    "",
+    ":",
+    ":80",
+    "127.0.0.1",
+    "127.0.0.1:",
+    "127.0.0.1:65536",
+    "127.0.0.1:-1",
+    "127.0.0.1:+1",
+    "127.0.0.1: 1",
+    "127.0.0.1:1 ",
+    "127.0.0.1:1x",
+    "127.0.0.1:0x10",
+    "127.0.0.1:99999999999999999999",
+    "127.0.0:1",
+    "127.0.0.1.1:1",
+    "256.0.0.1:1",
+    "127.0.0.01x:1",
+    "localhost:80",
+    " 127.0.0.1:80",
+    "127.0.0.1\0:80"sv,
+    "127.0.0.1:80\0"sv,
+    "::1:80",
+    "::1",
+    "[::1]",
+    "[::1]:",
+    "[::1:80",
+    "::1]:80",
+    "[]:80",
+    "[[::1]]:80",
+    "[127.0.0.1]:80",
+    "[::1%]:80",
+    "[::1%no-such-interface]:80",
+    "[::1%4294967296]:80",
+    "[::1%lo\0x]:80"sv,
+    "[::1\0]:80"sv,
+    "[:::1]:80",
+    "[12345::1]:80",
+    "127.0.0.1%lo:80",
+    "unix:",
+    "unix:/zero\0inside"sv,
+    "UNIX:/path",
+};
+
+TEST(SocketAddress, RefusesWhatIsMalformed) {
+  for (const std::string_view text : kBad) {
+    const auto address = SocketAddress::parse(text);
+    EXPECT_FALSE(address) << "'" << text << "' was read as " << address->to_string();
+    EXPECT_TRUE(address || address.error() == Errc::kInvalidArgument);
+  }
+}
+
+TEST(SocketAddress, UnixPathsMayBeAsLongAsTheSystemTakes) {
+  constexpr std::size_t kCapacity = sizeof(sockaddr_un::sun_path);
+  const std::string longest_path(kCapacity - 1, 'p');
+  const std::string longest_name = "@" + std::string(kCapacity - 1, 'n');
+  ASSERT_TRUE(SocketAddress::unix_path(longest_path));
+  EXPECT_EQ(SocketAddress::unix_path(longest_path)->to_string(), "unix:" + longest_path);
+  ASSERT_TRUE(SocketAddress::unix_path(longest_name));
+  EXPECT_EQ(SocketAddress::unix_path(longest_name)->to_string(), "unix:" + longest_name);
+  EXPECT_FALSE(SocketAddress::unix_path(longest_path + "p"));
+  EXPECT_FALSE(SocketAddress::unix_path(longest_name + "n"));
+}
+
+TEST(SocketAddress, HostsAreNumbersWithoutBrackets) {
+  EXPECT_EQ(SocketAddress::ip("127.0.0.1", 5), SocketAddress::ipv4_loopback(5));
+  EXPECT_EQ(SocketAddress::ip("::1", 5), SocketAddress::ipv6_loopback(5));
+  EXPECT_EQ(SocketAddress::ip("0.0.0.0", 5), SocketAddress::ipv4_any(5));
+  EXPECT_EQ(SocketAddress::ip("::", 5), SocketAddress::ipv6_any(5));
+  for (const std::string_view host : {""sv, "[::1]"sv, "example.org"sv, "1"sv, "1.2.3.4\0"sv}) {
+    EXPECT_FALSE(SocketAddress::ip(host, 5)) << host;
+  }
+}
+
+TEST(SocketAddress, AddressesAreComparedByContent) {
+  EXPECT_EQ(SocketAddress::ipv4_loopback(1), SocketAddress::ipv4_loopback(1));
+  EXPECT_FALSE(SocketAddress::ipv4_loopback(1) == SocketAddress::ipv4_loopback(2));
+  EXPECT_FALSE(SocketAddress::ipv4_loopback(1) == SocketAddress::ipv4_any(1));
+  EXPECT_FALSE(SocketAddress::ipv4_loopback(1) == SocketAddress());
+  EXPECT_EQ(SocketAddress(), SocketAddress());
+}
+
+TEST(SocketAddress, NoAddressIsUnspecified) {
+  const SocketAddress none;
+  EXPECT_EQ(none.family(), Family::kUnspecified);
+  EXPECT_EQ(none.port(), 0);
+  EXPECT_EQ(none.size(), 0U);
+  EXPECT_EQ(none.to_string(), "unspecified");
+}
+
+TEST(SocketAddress, ForeignFamiliesAndFragmentsAreUnspecified) {
+  sockaddr_storage other{};
+  other.ss_family = AF_APPLETALK;
+  EXPECT_EQ(SocketAddress::from_native(&other, sizeof(other)).family(), Family::kUnspecified);
+  const char one_byte = 1;
+  EXPECT_EQ(SocketAddress::from_native(&one_byte, 1).family(), Family::kUnspecified);
+  EXPECT_EQ(SocketAddress::from_native(nullptr, 0), SocketAddress());
+  // A sockaddr_in that was cut off is not read beyond its end.
+  sockaddr_in cut{};
+  cut.sin_family = AF_INET;
+  EXPECT_EQ(SocketAddress::from_native(&cut, 4).to_string(), "0.0.0.0:0");
+}
+
+// unix(7), "BUGS": a path of 108 bytes has no terminating zero, and its length may come back as
+// 111. Nothing beyond sun_path may be read.
+TEST(SocketAddress, AUnixAddressLongerThanItsStructureIsCutOff) {
+  struct {
+    sockaddr_un address;
+    char beyond[64];
+  } native{};
+  native.address.sun_family = AF_UNIX;
+  std::memset(native.address.sun_path, 'p', sizeof(native.address.sun_path));
+  std::memset(native.beyond, 'x', sizeof(native.beyond));
+  for (const std::size_t size : {110U, 111U, 112U, 128U}) {
+    const auto address = SocketAddress::from_native(&native, size);
+    EXPECT_EQ(address.to_string(), "unix:" + std::string(108, 'p')) << size;
+  }
+}
+
+TEST(SocketAddress, AnUnnamedUnixSocketHasNoPath) {
+  const sa_family_t family = AF_UNIX;
+  const auto address = SocketAddress::from_native(&family, sizeof(family));
+  EXPECT_EQ(address.family(), Family::kUnix);
+  EXPECT_EQ(address.to_string(), "unix:");
+}
+
+}  // namespace
+}  // namespace rearm

@@ -1,0 +1,226 @@
+// Deadlines of reads, writes, accepts: the edges of time, standing ones, and changing them while
+// somebody waits.
+#include <array>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "net/net_fixture.h"
+#include "support/scale.h"
+
+namespace rearm {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+using test::expect_error;
+using test::expect_ok;
+using test::expect_value;
+using test::patience;
+using test::since;
+
+class IoDeadlineTest : public test::TransportTest {
+ protected:
+  static Result<std::size_t> read_one(Fd& fd, Deadline deadline = {}) {
+    char byte = 0;
+    return fd.read_some(MutableBuffer(&byte, 1), deadline);
+  }
+
+  static void fill(Fd& fd) {
+    const std::vector<char> block(64 * 1024);
+    while (fd.write_some(block, test::at_once())) {
+    }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Net, IoDeadlineTest, test::kAllTransports, test::transport_test_name);
+
+TEST_P(IoDeadlineTest, AReadEndsAtItsDeadlineAndNotBefore) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    for (const auto timeout : {100us, 3000us, 20000us}) {
+      const auto start = Clock::now();
+      expect_error(read_one(reader, Deadline::after(timeout)), Errc::kTimedOut);
+      EXPECT_GE(since(start), timeout);
+    }
+    EXPECT_EQ(std::error_code(Errc::kTimedOut), std::errc::timed_out);
+  });
+}
+
+TEST_P(IoDeadlineTest, AWriteEndsAtItsDeadline) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    fill(writer);
+    const auto start = Clock::now();
+    expect_error(writer.write_some("x", Deadline::after(5ms)), Errc::kTimedOut);
+    expect_error(writer.write_all("x", Deadline::after(5ms)), Errc::kTimedOut);
+    EXPECT_GE(since(start), 10ms);
+  });
+}
+
+TEST_P(IoDeadlineTest, ThePastTakesWhatIsThereAndDoesNotWait) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    for (const Deadline past : {Deadline::after(0s), Deadline::after(-1h), Deadline::at_ns(0),
+                                Deadline::after(-std::chrono::years(500))}) {
+      expect_error(read_one(reader, past), Errc::kTimedOut);
+      EXPECT_EQ(expect_value(writer.write_some("p", past)), 1U);
+      EXPECT_EQ(expect_value(read_one(reader, past)), 1U);
+    }
+  });
+}
+
+TEST_P(IoDeadlineTest, FiveHundredYearsAreWaitedFor) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    for (const Deadline far : {Deadline::after(std::chrono::years(500)),
+                               Deadline::after(std::chrono::years(200)), Deadline::never()}) {
+      auto parked = spawn([&reader, far] { return read_one(reader, far); });
+      test::let_park();
+      expect_ok(writer.write_all("x", patience()));
+      EXPECT_EQ(expect_value(parked.join()), 1U);
+    }
+  });
+}
+
+TEST_P(IoDeadlineTest, AStandingDeadlineHoldsUntilItIsRemoved) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    expect_ok(reader.set_deadline(Deadline::after(-1s)));
+    expect_error(read_one(reader), Errc::kTimedOut);
+    expect_error(read_one(reader), Errc::kTimedOut);
+    // The operation's own deadline goes before it.
+    expect_error(read_one(reader, Deadline::after(2ms)), Errc::kTimedOut);
+    auto parked = spawn([&reader] { return read_one(reader, Deadline::never()); });
+    test::let_park();
+    expect_ok(writer.write_all("x", patience()));
+    EXPECT_EQ(expect_value(parked.join()), 1U);
+    expect_ok(reader.set_deadline(Deadline::never()));
+    expect_ok(writer.write_all("y", patience()));
+    EXPECT_EQ(expect_value(read_one(reader)), 1U);
+  });
+}
+
+TEST_P(IoDeadlineTest, AStandingDeadlineIsOneDirections) {
+  run([] {
+    auto connected = ends();
+    if (!connected.duplex) return;
+    auto& [near, far, duplex] = connected;
+    expect_ok(near.set_read_deadline(Deadline::after(-1s)));
+    expect_error(read_one(near), Errc::kTimedOut);
+    expect_ok(near.write_all("w"));
+    EXPECT_EQ(expect_value(read_one(far, patience())), 1U);
+    expect_ok(near.set_read_deadline(Deadline::never()));
+    expect_ok(near.set_write_deadline(Deadline::after(-1s)));
+    fill(near);
+    expect_error(near.write_some("w"), Errc::kTimedOut);
+    expect_ok(far.write_all("r", patience()));
+    EXPECT_EQ(expect_value(read_one(near)), 1U);
+  });
+}
+
+TEST_P(IoDeadlineTest, AnEarlierDeadlineReachesWhoWaits) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    for (const Deadline before : {Deadline::never(), Deadline::after(1h)}) {
+      expect_ok(reader.set_deadline(before));
+      auto parked = spawn([&reader] { return read_one(reader); });
+      test::let_park();
+      expect_ok(reader.set_deadline(Deadline::after(2ms)));
+      expect_error(parked.join(), Errc::kTimedOut);
+    }
+    auto parked = spawn([&reader] { return read_one(reader); });
+    expect_ok(reader.set_deadline(Deadline::never()));
+    test::let_park();
+    expect_ok(reader.set_deadline(Deadline::after(-1s)));  // At once.
+    expect_error(parked.join(), Errc::kTimedOut);
+  });
+}
+
+TEST_P(IoDeadlineTest, ALaterDeadlineReachesWhoWaits) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    for (const Deadline later : {Deadline::never(), Deadline::after(1h)}) {
+      const auto start = Clock::now();
+      expect_ok(reader.set_deadline(Deadline::after(100ms)));
+      auto parked = spawn([&reader] { return read_one(reader); });
+      test::let_park();
+      expect_ok(reader.set_deadline(later));
+      // On a machine so slow that the first deadline has passed by now there is nothing to see.
+      const bool in_time = since(start) < 90ms;
+      (void)this_fiber::sleep_for(110ms);
+      expect_ok(writer.write_all("x", patience()));
+      const auto n = parked.join();
+      EXPECT_TRUE(n || !in_time) << "the deadline that was moved has acted";
+      if (!n) (void)read_one(reader, patience());
+    }
+  });
+}
+
+TEST_P(IoDeadlineTest, ChangingADeadlineDoesNotTouchAWaitThatHasItsOwn) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    auto parked = spawn([&reader] { return read_one(reader, patience()); });
+    test::let_park();
+    expect_ok(reader.set_deadline(Deadline::after(-1s)));
+    test::let_park();
+    expect_ok(writer.write_all("x", patience()));
+    EXPECT_EQ(expect_value(parked.join()), 1U);
+  });
+}
+
+TEST_P(IoDeadlineTest, ATimedOutReadLeavesTheDescriptorUsable) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    for (int i = 0; i < 20; ++i) {
+      expect_error(read_one(reader, Deadline::after(200us)), Errc::kTimedOut);
+      expect_ok(writer.write_all("x", patience()));
+      EXPECT_EQ(expect_value(read_one(reader, patience())), 1U);
+    }
+  });
+}
+
+// Race: a deadline against data that comes at the same moment, and against the next wait. Forbidden:
+// a byte that is lost, a wait that the deadline of the one before ends, a hang.
+TEST_P(IoDeadlineTest, DeadlinesRaceWithData) {
+  const std::uint64_t rounds = test::scaled(test::kSanitized ? 100 : 500);
+  run([&] {
+    auto [reader, writer, duplex] = ends();
+    for (std::uint64_t i = 0; i < rounds; ++i) {
+      const auto moment = std::chrono::microseconds(i % 120);
+      auto sender = spawn([&writer, moment] {
+        (void)this_fiber::sleep_for(moment);
+        expect_ok(writer.write_all("x", patience()));
+      });
+      auto n = read_one(reader, Deadline::after(moment));
+      if (!n) {
+        EXPECT_EQ(n.error(), Errc::kTimedOut);
+        n = read_one(reader, patience());
+      }
+      EXPECT_EQ(expect_value(n), 1U);
+      sender.join();
+    }
+  });
+}
+
+// Race: set_deadline() (stores, then withdraws) against a wait that begins (prepares, then looks).
+// Forbidden: a wait that has seen neither.
+TEST_P(IoDeadlineTest, SettingADeadlineRacesWithTheWait) {
+  const std::uint64_t rounds = test::scaled(test::kSanitized ? 100 : 500);
+  run([&] {
+    auto [reader, writer, duplex] = ends();
+    for (std::uint64_t i = 0; i < rounds; ++i) {
+      expect_ok(reader.set_deadline(Deadline::never()));
+      auto parked = spawn([&reader] { return read_one(reader); });
+      auto setter = spawn([&reader, i] {
+        for (std::uint64_t k = i % 8; k > 0; --k) this_fiber::yield();
+        expect_ok(reader.set_deadline(Deadline::after(-1s)));
+      });
+      expect_error(parked.join(), Errc::kTimedOut);
+      setter.join();
+    }
+  });
+}
+
+}  // namespace
+}  // namespace rearm

@@ -1,0 +1,278 @@
+// Reading and writing bytes, the same over every transport.
+#include <array>
+#include <cstdint>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "net/net_fixture.h"
+#include "support/scale.h"
+
+namespace rearm {
+namespace {
+
+using namespace std::chrono_literals;
+using test::expect_error;
+using test::expect_ok;
+using test::expect_value;
+using test::patience;
+
+class StreamTest : public test::TransportTest {};
+
+INSTANTIATE_TEST_SUITE_P(Net, StreamTest, test::kAllTransports, test::transport_test_name);
+
+TEST_P(StreamTest, WhatIsWrittenIsRead) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    EXPECT_EQ(expect_value(writer.write_some("hello", patience())), 5U);
+    std::array<char, 16> buffer{};
+    EXPECT_EQ(expect_value(reader.read_some(buffer, patience())), 5U);
+    EXPECT_EQ(std::string_view(buffer.data(), 5), "hello");
+  });
+}
+
+TEST_P(StreamTest, AReadParksUntilSomethingComes) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    auto late = spawn([&] {
+      test::let_park();
+      expect_ok(writer.write_all("late", patience()));
+    });
+    std::array<char, 4> buffer{};
+    expect_ok(reader.read_exact(buffer, patience()));
+    EXPECT_EQ(std::string_view(buffer.data(), 4), "late");
+    late.join();
+  });
+}
+
+TEST_P(StreamTest, AWriteParksUntilThereIsRoom) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    std::size_t filled = 0;
+    const std::vector<char> block(64 * 1024, 'f');
+    for (;;) {
+      const auto n = writer.write_some(block, Deadline::after(0s));
+      if (!n) break;
+      filled += *n;
+    }
+    auto parked = spawn([&] { return expect_value(writer.write_some("!", patience())); });
+    test::let_park();
+    std::vector<char> taken(filled);
+    expect_ok(reader.read_exact(taken, patience()));
+    EXPECT_EQ(parked.join(), 1U);
+    char last = 0;
+    expect_ok(reader.read_exact(MutableBuffer(&last, 1), patience()));
+    EXPECT_EQ(last, '!');
+  });
+}
+
+// The end comes after all of the data (R47: a hang-up reported with data is not an error).
+TEST_P(StreamTest, AMegabyteAndThenTheEndAreReadWhole) {
+  static constexpr std::size_t kBytes = 1 << 20;
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    auto sender = spawn([&writer] {
+      const std::string data(kBytes, 'd');
+      expect_ok(writer.write_all(data, patience()));
+      expect_ok(writer.close());
+    });
+    std::size_t total = 0;
+    std::vector<char> buffer(10'000);
+    for (;;) {
+      const std::size_t n = expect_value(reader.read_some(buffer, patience()));
+      if (n == 0) break;
+      total += n;
+    }
+    EXPECT_EQ(total, kBytes);
+    EXPECT_EQ(expect_value(reader.read_some(buffer, patience())), 0U);  // The end stays the end.
+    sender.join();
+  });
+}
+
+TEST_P(StreamTest, AnEndInTheMiddleIsNamed) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    expect_ok(writer.write_all("abc", patience()));
+    expect_ok(writer.close());
+    std::array<char, 4> buffer{};
+    expect_error(reader.read_exact(buffer, patience()), Errc::kEndOfStream);
+  });
+}
+
+TEST_P(StreamTest, EmptyReadsAndWritesReturnAtOnce) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    EXPECT_EQ(expect_value(reader.read_some(MutableBuffer())), 0U);
+    expect_ok(reader.read_exact(MutableBuffer()));
+    EXPECT_EQ(expect_value(reader.readv({})), 0U);
+    const std::array<MutableBuffer, 2> empty_in{};
+    EXPECT_EQ(expect_value(reader.readv(empty_in)), 0U);
+    EXPECT_EQ(expect_value(writer.write_some(ConstBuffer())), 0U);
+    expect_ok(writer.write_all(""));
+    EXPECT_EQ(expect_value(writer.writev({})), 0U);
+    const std::array<ConstBuffer, 2> empty_out{};
+    EXPECT_EQ(expect_value(writer.writev(empty_out)), 0U);
+    // None of that has left anything behind.
+    expect_error(reader.read_some(MutableBuffer(&reader, 1), test::at_once()), Errc::kTimedOut);
+  });
+}
+
+TEST_P(StreamTest, VectorsAreFilledAndSentInOrder) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    const std::array<ConstBuffer, 4> out{"ab", "", "cde", "f"};
+    EXPECT_EQ(expect_value(writer.writev(out, patience())), 6U);
+    std::array<char, 1> first{};
+    std::array<char, 3> second{};
+    std::array<char, 9> third{};
+    const std::array<MutableBuffer, 4> in{MutableBuffer(first), MutableBuffer(), second, third};
+    EXPECT_EQ(expect_value(reader.readv(in, patience())), 6U);
+    EXPECT_EQ(first[0], 'a');
+    EXPECT_EQ(std::string_view(second.data(), 3), "bcd");
+    EXPECT_EQ(std::string_view(third.data(), 2), "ef");
+  });
+}
+
+TEST_P(StreamTest, MoreVectorsThanTheSystemTakesAreTakenInParts) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    const std::vector<ConstBuffer> out(3000, ConstBuffer("x"));
+    std::size_t sent = 0;
+    while (sent < out.size()) {
+      const auto rest = std::span(out).subspan(sent);
+      const std::size_t n = expect_value(writer.writev(rest, patience()));
+      ASSERT_GT(n, 0U);
+      sent += n;
+    }
+    std::vector<char> bytes(out.size());
+    std::vector<MutableBuffer> in;
+    for (char& byte : bytes) in.emplace_back(&byte, 1);
+    std::size_t received = 0;
+    while (received < bytes.size()) {
+      const std::size_t n =
+          expect_value(reader.readv(std::span(in).subspan(received), patience()));
+      ASSERT_GT(n, 0U);
+      received += n;
+    }
+    EXPECT_EQ(std::string(bytes.begin(), bytes.end()), std::string(3000, 'x'));
+  });
+}
+
+TEST_P(StreamTest, SingleBytesArriveInOrder) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    static constexpr int kBytes = 2000;
+    auto sender = spawn([&writer] {
+      for (int i = 0; i < kBytes; ++i) {
+        const auto byte = static_cast<std::uint8_t>(i);
+        expect_ok(writer.write_all(ConstBuffer(&byte, 1), patience()));
+        if (i % 16 == 0) this_fiber::yield();
+      }
+      expect_ok(writer.close());
+    });
+    std::array<std::uint8_t, 7> buffer{};
+    int received = 0;
+    for (;;) {
+      const std::size_t n = expect_value(reader.read_some(buffer, patience()));
+      if (n == 0) break;
+      for (std::size_t i = 0; i < n; ++i) EXPECT_EQ(buffer[i], static_cast<std::uint8_t>(received++));
+    }
+    EXPECT_EQ(received, kBytes);
+    sender.join();
+  });
+}
+
+// A stream of numbers that says where each byte belongs, so that a lost, doubled or swapped block
+// is found.
+std::uint8_t byte_at(std::uint64_t position) {
+  return static_cast<std::uint8_t>((position * 2'654'435'761U) >> 13);
+}
+
+void send_numbers(Fd& out, std::uint64_t bytes, std::size_t block) {
+  std::vector<std::uint8_t> buffer(block);
+  for (std::uint64_t sent = 0; sent < bytes;) {
+    const std::size_t n = std::min<std::uint64_t>(buffer.size(), bytes - sent);
+    for (std::size_t i = 0; i < n; ++i) buffer[i] = byte_at(sent + i);
+    const auto written = out.write_all(ConstBuffer(buffer.data(), n), patience());
+    ASSERT_TRUE(written) << written.error().message();
+    sent += n;
+  }
+}
+
+void receive_numbers(Fd& in, std::uint64_t bytes, std::size_t block) {
+  std::vector<std::uint8_t> buffer(block);
+  for (std::uint64_t received = 0; received < bytes;) {
+    const auto n = in.read_some(buffer, patience());
+    ASSERT_TRUE(n) << n.error().message();
+    ASSERT_NE(*n, 0U);
+    for (std::size_t i = 0; i < *n; ++i) ASSERT_EQ(buffer[i], byte_at(received + i));
+    received += *n;
+  }
+}
+
+TEST_P(StreamTest, ALargeTransferArrivesIntact) {
+  const std::uint64_t bytes = test::scaled(test::kSanitized ? 1 << 18 : 4 << 20);
+  run([&] {
+    auto [reader, writer, duplex] = ends();
+    auto sender = spawn([&writer, bytes] { send_numbers(writer, bytes, 30'011); });
+    receive_numbers(reader, bytes, 7'001);
+    sender.join();
+  });
+}
+
+// R49, R60: a reader and a writer on each end, over small buffers, all four waiting in turn.
+TEST_P(StreamTest, BothDirectionsFlowAtOnce) {
+  const std::uint64_t bytes = test::scaled(test::kSanitized ? 1 << 17 : 2 << 20);
+  run([&] {
+    auto connected = ends();
+    if (!connected.duplex) return;
+    auto& [near, far, duplex] = connected;
+    for (const Fd* fd : {&near, &far}) {
+      const int small = 8 * 1024;
+      EXPECT_EQ(::setsockopt(fd->native_handle(), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    }
+    auto out = spawn([&near, bytes] { send_numbers(near, bytes, 50'000); });
+    auto back = spawn([&far, bytes] { send_numbers(far, bytes, 50'000); });
+    auto in = spawn([&far, bytes] { receive_numbers(far, bytes, 3'000); });
+    receive_numbers(near, bytes, 3'000);
+    in.join();
+    out.join();
+    back.join();
+  });
+}
+
+// write_all() is one operation: a second writer is told so instead of writing in between.
+TEST_P(StreamTest, NobodyWritesIntoTheMiddleOfAWriteAll) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    const std::string data(4 << 20, 'd');  // More than fits.
+    auto first = spawn([&writer, &data] { expect_ok(writer.write_all(data, patience())); });
+    test::let_park();
+    expect_error(writer.write_all("intruder", patience()), Errc::kBusy);
+    std::vector<char> received(data.size());
+    expect_ok(reader.read_exact(received, patience()));
+    EXPECT_EQ(std::string_view(received.data(), received.size()), data);
+    first.join();
+  });
+}
+
+TEST_P(StreamTest, WaitReadableIsAHintAfterEagain) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    char byte = 0;
+    // Consumes what the registration has reported.
+    expect_error(reader.read_some(MutableBuffer(&byte, 1), Deadline::after(5ms)), Errc::kTimedOut);
+    auto waiter = spawn([&reader] { return reader.wait_readable(patience()).has_value(); });
+    test::let_park();
+    expect_ok(writer.write_all("r", patience()));
+    EXPECT_TRUE(waiter.join());
+    EXPECT_EQ(::read(reader.native_handle(), &byte, 1), 1);
+    expect_error(reader.wait_readable(Deadline::after(5ms)), Errc::kTimedOut);
+    expect_ok(writer.wait_writable(patience()));
+  });
+}
+
+}  // namespace
+}  // namespace rearm

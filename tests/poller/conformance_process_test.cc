@@ -1,0 +1,178 @@
+// Conformance: the poller as part of a process: nested in another loop, inherited by children,
+// destroyed with descriptors open.
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/epoll.h>
+#endif
+
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "poller/conformance.h"
+
+namespace rearm::test {
+namespace {
+
+TEST_P(Conformance, TheNativeHandleIsReadableWhileThereIsSomethingToCollect) {
+  const int handle = poller().native_handle();
+  if (handle < 0) GTEST_SKIP() << "this kernel's poller cannot be nested";
+  FdPair pair = socket_pair();
+  const Token token = add(std::move(pair.a));
+  (void)collect_now();
+  EXPECT_FALSE(is_readable(handle));
+  CountingWaiter reader;
+  park(token, Direction::kRead, reader);
+  EXPECT_FALSE(is_readable(handle));
+  send_text(pair.b.get(), "x");
+  EXPECT_TRUE(is_readable(handle, 1'000));
+  EXPECT_TRUE(is_readable(handle)) << "level-triggered: looking takes nothing";
+  EXPECT_EQ(collect_now(), 1U);
+  EXPECT_FALSE(is_readable(handle));
+  poller().wake();
+  EXPECT_TRUE(is_readable(handle, 1'000));
+  EXPECT_EQ(collect_now(), 0U);
+  EXPECT_FALSE(is_readable(handle));
+  EXPECT_EQ(close(token), 0U);
+}
+
+#if defined(__linux__)
+TEST_P(Conformance, APollerMayBeNestedInAForeignEpoll) {
+  const UniqueFd foreign(::epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event{};
+  event.events = EPOLLIN;
+  ASSERT_EQ(::epoll_ctl(foreign.get(), EPOLL_CTL_ADD, poller().native_handle(), &event), 0);
+  const auto foreign_sees = [&](int timeout_ms) {
+    epoll_event seen{};
+    return ::epoll_wait(foreign.get(), &seen, 1, timeout_ms) == 1;
+  };
+  FdPair pair = socket_pair();
+  const int fd = pair.a.get();
+  const Token token = add(std::move(pair.a));
+  (void)collect_now();
+  CountingWaiter reader;
+  for (int i = 1; i <= 10; ++i) {
+    park(token, Direction::kRead, reader);
+    EXPECT_FALSE(foreign_sees(0));
+    send_text(pair.b.get(), "x");
+    EXPECT_TRUE(foreign_sees(1'000));
+    EXPECT_EQ(collect_now(), 1U);
+    EXPECT_EQ(reader.returns, i);
+    EXPECT_FALSE(foreign_sees(0)) << "collected, and still readable";
+    EXPECT_EQ(drain(fd), "x");
+  }
+  EXPECT_EQ(close(token), 0U);
+}
+#endif
+
+// What a program forks and executes must not inherit what the poller is made of.
+TEST_P(Conformance, EverythingThatAPollerOpensIsClosedOnExec) {
+  const auto before = open_fds();
+  {
+    auto opened = open_poller(GetParam());
+    ASSERT_TRUE(opened);
+    FdPair pair;
+    int fds[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    pair.a = UniqueFd(fds[0]);
+    pair.b = UniqueFd(fds[1]);
+    (void)::fcntl(pair.b.get(), F_SETFD, FD_CLOEXEC);
+    const auto token = opened->add(pair.a.get());
+    ASSERT_TRUE(token);
+    (void)pair.a.release();
+    for (const auto& [fd, target] : open_fds()) {
+      if (before.contains(fd)) continue;
+      EXPECT_NE(::fcntl(fd, F_GETFD) & FD_CLOEXEC, 0) << fd << ": " << target;
+    }
+    EXPECT_NE(::fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0);
+  }
+  EXPECT_EQ(open_fds(), before);
+}
+
+// A child that is forked and goes its own way without touching the poller.
+TEST_P(Conformance, AForkedChildThatLeavesThePollerAloneChangesNothing) {
+  FdPair pair = socket_pair();
+  const Token token = add(std::move(pair.a));
+  CountingWaiter reader;
+  park(token, Direction::kRead, reader);
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(17);
+  ASSERT_GT(child, 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 17);
+  send_text(pair.b.get(), "x");
+  EXPECT_TRUE(returns(reader));
+  EXPECT_EQ(close(token), 0U);
+}
+
+// A description that a child still holds must not be reported after close(): the kernel has to be
+// told, because the child keeps what it would otherwise notice the end of.
+TEST_P(Conformance, AClosedDescriptorThatAChildInheritedIsReportedNoMore) {
+  FdPair pair = socket_pair();
+  FdPair gate = pipe_pair();
+  const Token token = add(std::move(pair.a));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    gate.b.reset();
+    (void)is_readable(gate.a.get(), 10'000);  // Until the parent lets go.
+    ::_exit(0);
+  }
+  ASSERT_GT(child, 0);
+  CountingWaiter reader;
+  park(token, Direction::kRead, reader);
+  EXPECT_EQ(close(token), 1U);
+  send_text(pair.b.get(), "for the child");
+  EXPECT_EQ(collect_quietly(), 0U);
+  EXPECT_EQ(poller().stats().stale_events, 0U);
+  gate.b.reset();
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+}
+
+TEST_P(Conformance, ADestroyedPollerClosesItsDescriptors) {
+  std::vector<int> numbers;
+  Token token{};
+  std::vector<FdPair> peers;
+  {
+    auto opened = open_poller(GetParam());
+    ASSERT_TRUE(opened);
+    for (int i = 0; i < 100; ++i) {
+      peers.push_back(socket_pair());
+      const auto added = opened->add(peers.back().a.get());
+      ASSERT_TRUE(added);
+      token = *added;
+      numbers.push_back(peers.back().a.release());
+    }
+    EXPECT_EQ(opened->stats().descriptors, 100U);
+  }
+  for (const int number : numbers) EXPECT_FALSE(is_open(number)) << number;
+  EXPECT_EQ(poller().close(token).error(), Errc::kClosed) << "a handle may outlive its poller";
+}
+
+TEST_P(Conformance, ADestroyedPollerLeavesTheDescriptorsOfOthersAlone) {
+  const Token token = add_quiet();
+  CountingWaiter reader;
+  park(token, Direction::kRead, reader);
+  {
+    auto opened = open_poller(GetParam());
+    ASSERT_TRUE(opened);
+  }
+  EXPECT_EQ(reader.returns, 0);
+  EXPECT_EQ(close(token), 1U);
+}
+
+// R57 (golang/go#22606), R21 (netty#9362) in part: pollers come and go, each whole.
+TEST_P(Conformance, PollersComeAndGo) {
+  for (int i = 0; i < 200; ++i) {
+    auto opened = open_poller(GetParam());
+    ASSERT_TRUE(opened);
+    opened->wake();
+    EXPECT_TRUE(opened->collect(Deadline::after(kPatience)).empty());
+  }
+}
+
+}  // namespace
+}  // namespace rearm::test

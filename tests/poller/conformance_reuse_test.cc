@@ -1,0 +1,192 @@
+// Conformance: the number and the slot of a closed descriptor are somebody else's at once, and
+// nothing of the earlier life reaches the later one (G3).
+#include <sys/eventfd.h>
+
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "poller/conformance.h"
+
+namespace rearm::test {
+namespace {
+
+// Every call that takes a token refuses this one, and none of them has an effect.
+void expect_refused(Poller& poller, Token token) {
+  for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
+    CountingWaiter waiter;
+    EXPECT_EQ(poller.begin(token, direction).error(), Errc::kClosed);
+    EXPECT_EQ(poller.wait(token, direction, waiter).error(), Errc::kClosed);
+    EXPECT_EQ(poller.prepare(token, direction).error(), Errc::kClosed);
+    EXPECT_EQ(poller.arm(token, direction), Errc::kClosed);
+    EXPECT_FALSE(poller.commit(token, direction, waiter));
+    EXPECT_EQ(poller.cancel(token, direction, WakeReason::kCancelled), nullptr);
+  }
+  EXPECT_EQ(poller.remove(token).error(), Errc::kClosed);
+  EXPECT_EQ(poller.close(token).error(), Errc::kClosed);
+}
+
+TEST_P(Conformance, ATokenOfAnEarlierLifeIsRefusedByEveryCall) {
+  const Token old_token = add_quiet();
+  EXPECT_EQ(close(old_token), 0U);
+  expect_refused(poller(), old_token);
+  const Token token = add_quiet();
+  ASSERT_EQ(token.slot, old_token.slot);
+  expect_refused(poller(), old_token);
+  CountingWaiter reader;
+  park(token, Direction::kRead, reader);
+  EXPECT_EQ(close(token), 1U);
+}
+
+TEST_P(Conformance, ATokenThatNobodyGaveOutIsRefusedByEveryCall) {
+  const Token token = add_quiet();
+  expect_refused(poller(), Token{});
+  expect_refused(poller(), {.slot = token.slot, .generation = 0});
+  expect_refused(poller(), {.slot = token.slot, .generation = token.generation + 1});
+  expect_refused(poller(), {.slot = token.slot, .generation = 0xFFFF'FFFF});
+  expect_refused(poller(), {.slot = 0xFFFF'FFFF, .generation = 1});
+  EXPECT_EQ(close(token), 0U);
+}
+
+TEST_P(Conformance, ATokenOfAnotherPollerIsRefusedByEveryCall) {
+  auto other = open_poller(GetParam());
+  ASSERT_TRUE(other);
+  const Token token = add_quiet();
+  expect_refused(*other, token);
+  EXPECT_EQ(close(token), 0U);
+}
+
+// R44 (mio#267): added and closed before anything was reported.
+TEST_P(Conformance, AddedAndClosedAtOnceReportsNothingToTheNextOne) {
+  for (int i = 0; i < 100; ++i) {
+    const Token gone = add(UniqueFd(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC)));
+    EXPECT_EQ(close(gone), 0U);
+    const Token token = add(UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)));
+    CountingWaiter reader;
+    park(token, Direction::kRead, reader);
+    EXPECT_EQ(collect_now(), 0U);
+    EXPECT_EQ(close(token), 1U);
+    EXPECT_EQ(reader.reason(), WakeReason::kClosed);
+  }
+}
+
+// R02 (golang/go#59545): pipes whose reading end is closed first leave an error on the writing
+// end; a fresh pipe in the same slot must not inherit it.
+TEST_P(Conformance, AnErrorOfADeadPipeDoesNotReachTheNextOneInItsSlot) {
+  for (int i = 0; i < 200; ++i) {
+    FdPair dying = pipe_pair();
+    const Token gone = add(std::move(dying.b));
+    CountingWaiter writer;
+    dying.a.reset();
+    EXPECT_TRUE(becomes_ready(gone, Direction::kWrite)) << "the error is readiness";
+    EXPECT_EQ(close(gone), 0U);
+
+    FdPair fresh = pipe_pair();
+    const Token token = add(std::move(fresh.a));
+    ASSERT_EQ(token.slot, gone.slot);
+    CountingWaiter reader;
+    park(token, Direction::kRead, reader);
+    EXPECT_EQ(collect_now(), 0U) << "woken by the dead pipe's error";
+    send_text(fresh.b.get(), "x");
+    EXPECT_TRUE(returns(reader));
+    EXPECT_EQ(close(token), 0U);
+  }
+}
+
+// R08 (libuv#4323): the file lives on through a duplicate, so the kernel's association would too,
+// and would report the old token under a number that is somebody else's by then.
+TEST_P(Conformance, AFileThatLivesOnThroughADuplicateIsReportedNoMore) {
+  FdPair pair = socket_pair();
+  const UniqueFd duplicate_fd = duplicate(pair.a.get());
+  const int number = pair.a.get();
+  const Token gone = add(std::move(pair.a));
+  CountingWaiter reader;
+  park(gone, Direction::kRead, reader);
+  EXPECT_EQ(close(gone), 1U);
+
+  UniqueFd reused(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  ASSERT_EQ(reused.get(), number);
+  const Token token = add(std::move(reused));
+  park(token, Direction::kRead, reader);
+  for (int i = 0; i < 10; ++i) {
+    send_text(pair.b.get(), "to the duplicate");
+    EXPECT_EQ(collect_now(), 0U);
+  }
+  EXPECT_EQ(collect_quietly(), 0U);
+  EXPECT_EQ(poller().stats().stale_events, 0U) << "the kernel was not told to forget";
+  EXPECT_EQ(close(token), 1U);
+}
+
+// R11 (grpc#597, #4642): released to the caller, who may use it as he likes.
+TEST_P(Conformance, ARemovedDescriptorWakesNobody) {
+  FdPair pair = socket_pair();
+  const int number = pair.a.get();
+  const Token token = add(std::move(pair.a));
+  CountingWaiter reader;
+  park(token, Direction::kRead, reader);
+  EXPECT_EQ(poller().cancel(token, Direction::kRead, WakeReason::kCancelled), &reader);
+  const auto removed = poller().remove(token);
+  ASSERT_TRUE(removed);
+  const UniqueFd fd(*removed);
+  EXPECT_EQ(fd.get(), number);
+  send_text(pair.b.get(), "after");
+  EXPECT_EQ(collect_quietly(), 0U);
+  EXPECT_EQ(poller().stats().stale_events, 0U);
+  EXPECT_FALSE(is_readable(poller().native_handle()));
+  EXPECT_EQ(drain(fd.get()), "after") << "open and non-blocking";
+}
+
+// R66 (libmtev#81): added again after it was removed, to the same poller and to another.
+TEST_P(Conformance, ARemovedDescriptorMayBeAddedAgainAnywhere) {
+  auto other = open_poller(GetParam());
+  ASSERT_TRUE(other);
+  FdPair pair = socket_pair();
+  int number = pair.a.release();
+  Poller* pollers[] = {&poller(), &poller(), &*other, &poller()};
+  Token last{};
+  for (Poller* const where : pollers) {
+    const auto token = where->add(number);
+    ASSERT_TRUE(token);
+    EXPECT_NE(*token, last);
+    last = *token;
+    CountingWaiter reader;
+    const auto prepared = where->wait(*token, Direction::kRead, reader);
+    ASSERT_TRUE(prepared);
+    ASSERT_EQ(*prepared, Poller::Prepared::kParked);
+    send_text(pair.b.get(), "x");
+    EXPECT_EQ(count_returns(where->collect(Deadline::after(kPatience))), 1U);
+    EXPECT_EQ(drain(number), "x");
+    const auto removed = where->remove(*token);
+    ASSERT_TRUE(removed);
+    number = *removed;
+  }
+  UniqueFd(number).reset();
+}
+
+TEST_P(Conformance, RemoveIsBusyWhileAnOperationIsInProgress) {
+  const Token token = add_quiet();
+  auto operation = poller().begin(token, Direction::kWrite);
+  ASSERT_TRUE(operation);
+  EXPECT_EQ(poller().remove(token).error(), Errc::kBusy);
+  CountingWaiter reader;
+  park(token, Direction::kRead, reader);
+  EXPECT_EQ(poller().cancel(token, Direction::kRead, WakeReason::kCancelled), &reader);
+  operation->leave();
+  const auto removed = poller().remove(token);
+  ASSERT_TRUE(removed);
+  UniqueFd(*removed).reset();
+  EXPECT_EQ(poller().remove(token).error(), Errc::kClosed);
+}
+
+// The descriptor is open in its own words after remove(), so an operation that begins is refused.
+TEST_P(Conformance, NothingBeginsAfterRemove) {
+  const Token token = add_quiet();
+  const auto removed = poller().remove(token);
+  ASSERT_TRUE(removed);
+  const UniqueFd fd(*removed);
+  expect_refused(poller(), token);
+  EXPECT_TRUE(is_open(fd.get()));
+}
+
+}  // namespace
+}  // namespace rearm::test

@@ -1,0 +1,183 @@
+// Races of a report on its way up with the close of its descriptor, and with the next owner of the
+// number and of the slot.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "poller/backend.h"
+#include "support/race_test.h"
+
+namespace rearm::test {
+namespace {
+
+// One descriptor, and the stranger that takes its number and its slot.
+struct Lane {
+  Token token;
+  CountingWaiter reader;
+  CountingWaiter writer;
+  Token stranger;
+  int stranger_fd = -1;
+  CountingWaiter stranger_reader;
+};
+
+class ReportRace : public RaceTest {
+ protected:
+  // Both directions are waited for and armed. A fresh eventfd is writable: one report is pending,
+  // which leaves the reading direction to be armed again.
+  void begin(Lane& lane) {
+    lane.reader.returns = lane.writer.returns = lane.stranger_reader.returns = 0;
+    lane.token = add(event_fd());
+    park(lane.token, Direction::kRead, lane.reader);
+    park(lane.token, Direction::kWrite, lane.writer);
+  }
+
+  // Closes, and gives number and slot to a stranger, on whom nothing happens.
+  void close_and_replace(Lane& lane) {
+    (void)close(lane.token);
+    UniqueFd fd = event_fd();
+    lane.stranger_fd = fd.get();
+    lane.stranger = add(std::move(fd));
+    park(lane.stranger, Direction::kRead, lane.stranger_reader);
+  }
+
+  // The old waiters came back once each; the stranger gets its own report, whatever came before.
+  void check_and_end(Lane& lane) {
+    ASSERT_EQ(ForgettingBackend::take_breaches(), "");
+    ASSERT_EQ(lane.reader.returns, 1);
+    ASSERT_EQ(lane.writer.returns, 1);
+    // A report that was in poller_core.cc's hands when its owner changed may have woken the
+    // stranger for nothing: a spurious report, and legal. It waits again.
+    if (lane.stranger_reader.returns != 0) {
+      park(lane.stranger, Direction::kRead, lane.stranger_reader);
+    }
+    make_readable(lane.stranger_fd);
+    ASSERT_TRUE(returns(lane.stranger_reader)) << "the stranger's report was lost";
+    (void)close(lane.stranger);
+  }
+
+  std::array<Lane, kLanes> lanes_;
+};
+
+// Race (R01: golang/go#7410; R02, R12): the report is collected, and its descriptor re-armed,
+// while the owner closes it and a stranger gets its number and its slot. Forbidden (G1, G3): to arm
+// the closed number or the stranger's; to keep the stranger's own report from it.
+TEST_P(ReportRace, AReportDuringCloseAndReuseNeitherArmsNorRobsTheStranger) {
+  race(
+      scaled(25'000), [&](std::size_t i) { begin(lanes_[i]); },
+      {[&](std::size_t) { settle(); }, [&](std::size_t i) { close_and_replace(lanes_[i]); }},
+      [&](std::size_t i) { check_and_end(lanes_[i]); });
+}
+
+// Race: the same with a plain close, and nobody after. Forbidden: a re-arm after the close.
+TEST_P(ReportRace, AReportDuringCloseArmsNothing) {
+  race(
+      scaled(25'000), [&](std::size_t i) { begin(lanes_[i]); },
+      {[&](std::size_t) { settle(); }, [&](std::size_t i) { (void)close(lanes_[i].token); }},
+      [&](std::size_t i) {
+        ASSERT_EQ(ForgettingBackend::take_breaches(), "");
+        ASSERT_EQ(lanes_[i].reader.returns, 1);
+        ASSERT_EQ(lanes_[i].writer.returns, 1);
+      });
+  const std::uint64_t stale = poller().stats().stale_events;
+  (void)collect_quietly();
+  EXPECT_EQ(poller().stats().stale_events, stale) << "a closed number is still associated";
+}
+
+// Race: a report is re-armed while another thread arms the other direction. Forbidden (G6): that
+// one of the two wishes is lost; two arms of one descriptor at once.
+TEST_P(ReportRace, AReArmDuringAnArmLosesNeitherWish) {
+  race(
+      scaled(25'000),
+      [&](std::size_t i) {
+        Lane& lane = lanes_[i];
+        lane.reader.returns = lane.writer.returns = 0;
+        UniqueFd fd = event_fd();
+        lane.stranger_fd = fd.get();
+        lane.token = add(std::move(fd));
+        park(lane.token, Direction::kWrite, lane.writer);  // Reported at once.
+      },
+      {[&](std::size_t) { settle(); },
+       [&](std::size_t i) { park(lanes_[i].token, Direction::kRead, lanes_[i].reader); }},
+      [&](std::size_t i) {
+        Lane& lane = lanes_[i];
+        ASSERT_EQ(ForgettingBackend::take_breaches(), "");
+        ASSERT_TRUE(lane.writer.returns == 1 || returns(lane.writer));
+        ASSERT_EQ(lane.reader.returns, 0);
+        make_readable(lane.stranger_fd);
+        ASSERT_TRUE(returns(lane.reader)) << "the reader's wish was lost";
+        (void)close(lane.token);
+      });
+}
+
+// A backend whose reports arrive one wait later than they were taken from the kernel: legal by
+// the contract, and so late that their descriptors are gone.
+class LateBackend final : public AnyBackend {
+ public:
+  explicit LateBackend(std::unique_ptr<AnyBackend> inner)
+      : AnyBackend(inner->name(), inner->needs_arm()), inner_(std::move(inner)) {}
+
+  std::error_code open() override { return {}; }
+  std::error_code add(int fd, Token token) override { return inner_->add(fd, token); }
+  std::error_code arm(int fd, Token token, Ready interest) override {
+    return inner_->arm(fd, token, interest);
+  }
+  void remove(int fd) override { inner_->remove(fd); }
+  WaitResult wait(std::span<Event> events, Deadline deadline) override {
+    const std::vector<Event> late = std::exchange(held_, {});
+    std::vector<Event> fresh(events.size() - late.size());
+    WaitResult result = inner_->wait(fresh, late.empty() ? deadline : Deadline::at_ns(0));
+    fresh.resize(result.count);
+    held_ = std::move(fresh);
+    std::copy(late.begin(), late.end(), events.begin());
+    result.count = late.size();
+    return result;
+  }
+  void wake() noexcept override { inner_->wake(); }
+  int native_handle() noexcept override { return inner_->native_handle(); }
+
+ private:
+  std::unique_ptr<AnyBackend> inner_;
+  std::vector<Event> held_;
+};
+
+std::unique_ptr<AnyBackend> open_inner(std::string_view name) {
+  if (name != ForgettingBackend::kName) return open_backend(name).value();
+  auto backend = std::make_unique<BackendAdapter<ForgettingBackend>>();
+  EXPECT_FALSE(backend->open());
+  return backend;
+}
+
+// Race (R02: golang/go#59545, R12: boringtun#144, R44: mio#267): reports are taken from the kernel
+// while their descriptors are closed and replaced, and delivered only then. Forbidden (G3): that a
+// report of the earlier life acts on the later one.
+TEST_P(ReportRace, ALateReportOfAnEarlierLifeNeverActs) {
+  poller_.emplace(poller_over(std::make_unique<LateBackend>(open_inner(GetParam()))));
+  std::uint64_t dropped = 0;
+  race(
+      scaled(25'000), [&](std::size_t i) { begin(lanes_[i]); },
+      {[&](std::size_t) { settle(); }, [&](std::size_t i) { close_and_replace(lanes_[i]); }},
+      [&](std::size_t i) {
+        if (i == 0) {  // Nothing else runs now, and no stranger is ready: whoever returns is woken
+                       // by a report of somebody else's life.
+          settle();
+          const std::uint64_t before = poller().stats().stale_events;
+          ASSERT_EQ(collect_now(), 0U) << "a report of an earlier life acted on a later one";
+          ASSERT_EQ(collect_now(), 0U) << "a report of an earlier life acted on a later one";
+          dropped += poller().stats().stale_events - before;
+        }
+        check_and_end(lanes_[i]);
+      });
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, ReportRace, ::testing::ValuesIn(tested_backends()),
+                         backend_test_name);
+
+}  // namespace
+}  // namespace rearm::test

@@ -1,0 +1,183 @@
+// What ends the process, and the sentence it leaves: exceptions that nobody can receive, stacks
+// that overflow, and misuse.
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "rearm/fiber.h"
+#include "sched/runtime_fixture.h"
+
+namespace rearm {
+namespace {
+
+class FiberDeathTest : public ::testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+constexpr Runtime::Options kOneWorker{.workers = 1};
+
+TEST_F(FiberDeathTest, AnExceptionOfADetachedFiberNamesTheFiberAndItsSpawnSite) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime(kOneWorker);
+        runtime.run([] {
+          spawn([] { throw std::runtime_error("the reason"); }, {.name = "lost child"}).detach();
+        });
+      },
+      "rearm: fiber [0-9]+ \"lost child\", spawned at .*fiber_death_test.cc:[0-9]+, was detached "
+      "and threw: the reason");
+}
+
+TEST_F(FiberDeathTest, AnExceptionOfAFiberWhoseHandleIsDroppedAfterItsEndIsReported) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime(kOneWorker);
+        runtime.run([] {
+          auto handle = spawn([] { throw 42; }, {.name = "late"});
+          (void)handle.wait(Deadline::never());
+        });
+      },
+      "\"late\".* was detached and threw: something that is not a std::exception");
+}
+
+TEST_F(FiberDeathTest, SpawningOnAPlainThreadIsRefused) {
+  EXPECT_DEATH((void)spawn([] {}), "rearm::spawn\\(\\) was called on a plain thread");
+}
+
+TEST_F(FiberDeathTest, RunningOnAFiberIsRefused) {
+  EXPECT_DEATH(
+      {
+        Runtime outer(kOneWorker);
+        Runtime inner(kOneWorker);
+        outer.run([&] { inner.run([] {}); });
+      },
+      "Runtime::run\\(\\) was called on a fiber");
+}
+
+TEST_F(FiberDeathTest, RunningTwiceAtOnceIsRefused) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime(kOneWorker);
+        runtime.run([&] { std::thread([&] { runtime.run([] {}); }).join(); });
+      },
+      "Runtime::run\\(\\) was called while it is in progress");
+}
+
+TEST_F(FiberDeathTest, DestroyingARuntimeWithFibersThatNeverRanIsRefused) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime(kOneWorker);
+        runtime.spawn([] {}).detach();
+      },
+      "a runtime was destroyed with fibers that run\\(\\) never got to run");
+}
+
+TEST_F(FiberDeathTest, AHandleThatOutlivesItsRuntimeIsRefused) {
+  EXPECT_DEATH(
+      {
+        JoinHandle<int> handle;
+        Runtime runtime(kOneWorker);
+        runtime.run([&] { handle = spawn([] { return 1; }); });
+      },
+      "a runtime was destroyed while fibers still have their stacks");
+}
+
+TEST_F(FiberDeathTest, JoiningTwiceAtOnceIsRefused) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime(kOneWorker);
+        runtime.run([] {
+          auto handle = spawn([] { (void)this_fiber::sleep_until(Deadline::never()); });
+          auto joiner = spawn([&] { (void)handle.wait(Deadline::never()); });
+          this_fiber::yield();
+          this_fiber::yield();
+          (void)handle.wait(Deadline::never());
+        });
+      },
+      "two threads joined the same fiber");
+}
+
+TEST_F(FiberDeathTest, AFunctionThatLeavesNoStackIsRefused) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime({.workers = 1, .stack_bytes = 16 * 1024});
+        runtime.run([] {
+          struct Huge {
+            char bytes[12 * 1024];
+          };
+          auto handle = spawn([huge = Huge{}] { return huge.bytes[0]; });
+        });
+      },
+      "the function to spawn captures more than half a stack");
+}
+
+// Recurses until the stack ends. Each frame is far smaller than the guard.
+[[gnu::noinline]] int recurse(int depth) {
+  volatile char frame[512];
+  frame[0] = static_cast<char>(depth);
+  frame[511] = frame[0];
+  // Not a tail call, and not endless for the compiler's eyes.
+  return depth < 0 ? 0 : recurse(depth + 1) + frame[511];
+}
+
+void overflow(const Runtime::Options& options) {
+  Runtime runtime(options);
+  runtime.run([] { spawn([] { (void)recurse(1); }, {.name = "deep diver"}).join(); });
+}
+
+TEST_F(FiberDeathTest, AStackOverflowNamesTheFiberAndItsSpawnSite) {
+  EXPECT_DEATH(overflow(kOneWorker),
+               "rearm: stack overflow in fiber [0-9]+ \"deep diver\", spawned at "
+               ".*fiber_death_test.cc:[0-9]+; its stack has [0-9]+ bytes");
+}
+
+// Out of line: a compiler may keep what a thread-local says across a park.
+[[gnu::noinline]] std::thread::id current_thread() {
+  asm volatile("");
+  return std::this_thread::get_id();
+}
+
+TEST_F(FiberDeathTest, AStackOverflowOnAnotherWorkerIsNamed) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime({.workers = 2});
+        runtime.run([] {
+          const auto here = current_thread();
+          const auto dive = [here] {
+            while (current_thread() == here) this_fiber::yield();
+            (void)recurse(1);
+          };
+          auto first = spawn(dive, {.name = "abroad"});
+          auto second = spawn(dive, {.name = "abroad"});
+          first.join();
+          second.join();
+        });
+      },
+      "stack overflow in fiber [0-9]+ \"abroad\"");
+}
+
+TEST_F(FiberDeathTest, WithoutTheReportAnOverflowStillDies) {
+  EXPECT_EXIT(overflow({.workers = 1, .report_stack_overflow = false}),
+              [](int status) { return status != 0; }, "");
+}
+
+TEST_F(FiberDeathTest, OtherFaultsAreNotCalledOverflows) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime(kOneWorker);
+        runtime.run([] {
+          std::fprintf(stderr, "about to fault\n");
+          volatile int* volatile nowhere = nullptr;
+          *nowhere = 1;
+        });
+      },
+      ::testing::Not(::testing::HasSubstr("stack overflow")));
+}
+
+}  // namespace
+}  // namespace rearm

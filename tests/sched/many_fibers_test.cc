@@ -1,0 +1,66 @@
+// A hundred thousand fibers: at once where nothing but memory limits them, in waves otherwise.
+#include <atomic>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "rearm/fiber.h"
+#include "sched/runtime_fixture.h"
+
+namespace rearm {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kFibers = 100'000;
+
+class ManyFibersTest : public test::WorkersTest {};
+
+INSTANTIATE_TEST_SUITE_P(Scheduler, ManyFibersTest, ::testing::Values(1, 2),
+                         test::workers_test_name);
+
+// Spawns `count` fibers which are all alive at once, each having parked with something on its
+// stack; stops the runtime and returns how many of them came back right.
+int one_wave(int count) {
+  std::atomic<int> parked{0};
+  std::vector<JoinHandle<int>> handles;
+  handles.reserve(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    handles.push_back(spawn([&, i] {
+      volatile int on_stack = i;
+      ++parked;
+      EXPECT_EQ(this_fiber::sleep_until(Deadline::never()).error(), Errc::kCancelled);
+      return static_cast<int>(on_stack);
+    }));
+  }
+  while (parked.load() < count) (void)this_fiber::sleep_for(1ms);
+  EXPECT_GT(Runtime::current()->stats().fibers_alive, static_cast<std::uint64_t>(count));
+  Runtime::current()->request_stop();
+  int right = 0;
+  for (int i = 0; i < count; ++i) right += handles[static_cast<std::size_t>(i)].join() == i;
+  return right;
+}
+
+TEST_P(ManyFibersTest, AHundredThousandAreAliveAtOnce) {
+  if (test::kSanitized) GTEST_SKIP() << "a sanitizer has no room for so many";
+  EXPECT_EQ(run([] { return one_wave(kFibers); }), kFibers);
+}
+
+TEST_P(ManyFibersTest, AHundredThousandComeAndGoInWaves) {
+  constexpr int kWave = 4'000;
+  int right = 0;
+  for (int i = 0; i < kFibers / kWave; ++i) right += run([] { return one_wave(kWave); });
+  EXPECT_EQ(right, kFibers);
+}
+
+TEST_P(ManyFibersTest, AHundredThousandComeAndGoOneByOne) {
+  int right = 0;
+  run([&] {
+    for (int i = 0; i < kFibers; ++i) right += spawn([i] { return i; }).join() == i;
+  });
+  EXPECT_EQ(right, kFibers);
+  EXPECT_EQ(runtime().stats().fibers_spawned, 1U + kFibers);
+}
+
+}  // namespace
+}  // namespace rearm

@@ -1,0 +1,209 @@
+// Stacks: the pool, the cache in front of it, guards, colours, trimming, and deep fibers.
+#include "sched/stack.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "rearm/fiber.h"
+#include "sched/runtime_fixture.h"
+
+namespace rearm {
+namespace {
+
+const std::size_t kPage = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+
+void give_back(StackPool& pool, Stack* stack) {
+  stack->next_free = nullptr;
+  pool.give_back(stack, 1);
+}
+
+// How many pages of the usable part of a stack are in memory.
+std::size_t resident_pages(const Stack& stack) {
+  const std::size_t pages = stack.bytes / kPage;
+  std::vector<unsigned char> resident(pages);
+  if (::mincore(stack.base, pages * kPage, resident.data()) != 0) return pages;
+  return static_cast<std::size_t>(
+      std::ranges::count_if(resident, [](unsigned char page) { return (page & 1) != 0; }));
+}
+
+TEST(StackPool, StacksAreOfTheSizeAskedForAndDoNotOverlap) {
+  constexpr std::size_t kBytes = 64 * 1024;
+  StackPool pool(kBytes);
+  std::vector<Stack*> stacks;
+  for (int i = 0; i < 200; ++i) {
+    Stack* const stack = pool.take();
+    ASSERT_NE(stack, nullptr);
+    EXPECT_GT(stack->bytes, kBytes - 2 * kPage);
+    EXPECT_LE(stack->bytes, kBytes);
+    std::memset(stack->base, i, stack->bytes);
+    stacks.push_back(stack);
+  }
+  EXPECT_EQ(pool.taken(), 200U);
+  for (std::size_t i = 0; i < stacks.size(); ++i) {
+    const auto filled = static_cast<std::byte>(i);
+    EXPECT_EQ(stacks[i]->base[0], filled);
+    EXPECT_EQ(stacks[i]->base[stacks[i]->bytes - 1], filled);
+  }
+  for (Stack* const stack : stacks) give_back(pool, stack);
+  EXPECT_EQ(pool.taken(), 0U);
+}
+
+TEST(StackPool, SizesAreRoundedUp) {
+  EXPECT_EQ(StackPool(0).stack_bytes(), StackPool::kMinStackBytes);
+  EXPECT_EQ(StackPool(1).stack_bytes(), StackPool::kMinStackBytes);
+  EXPECT_EQ(StackPool(256 * 1024).stack_bytes(), 256U * 1024);
+  EXPECT_EQ(StackPool(256 * 1024 + 1).stack_bytes(), 256U * 1024 + kPage);
+}
+
+TEST(StackPool, TheLastGivenBackIsTheFirstTaken) {
+  StackPool pool(64 * 1024);
+  Stack* const first = pool.take();
+  Stack* const second = pool.take();
+  give_back(pool, first);
+  give_back(pool, second);
+  EXPECT_EQ(pool.take(), second);
+  EXPECT_EQ(pool.take(), first);
+  give_back(pool, first);
+  give_back(pool, second);
+}
+
+TEST(StackPool, DeepPagesAreGivenBackToTheSystem) {
+  StackPool pool(256 * 1024);
+  Stack* const stack = pool.take();
+  std::memset(stack->base, 1, stack->bytes);
+  EXPECT_EQ(resident_pages(*stack), stack->bytes / kPage);
+  give_back(pool, stack);
+  // At most the page that holds the Stack itself stays.
+  EXPECT_LE(resident_pages(*stack), 1U);
+  ASSERT_EQ(pool.take(), stack);
+  EXPECT_EQ(stack->base[0], std::byte{0});
+  give_back(pool, stack);
+}
+
+TEST(StackPool, NeighboursBeginAtDifferentColours) {
+  StackPool pool(64 * 1024);
+  std::vector<Stack*> stacks;
+  std::set<std::uintptr_t> places;
+  for (int i = 0; i < 16; ++i) {
+    stacks.push_back(pool.take());
+    places.insert(reinterpret_cast<std::uintptr_t>(stacks.back()->top()) % kPage);
+  }
+  EXPECT_EQ(places.size(), 16U);
+  for (Stack* const stack : stacks) {
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(stack->top()) % 64, 0U);
+    give_back(pool, stack);
+  }
+}
+
+TEST(StackPool, TheGuardIsBelowTheStackAndNowhereElse) {
+  StackPool pool(64 * 1024);
+  Stack* const stack = pool.take();
+  EXPECT_FALSE(stack->guards(stack->base, StackPool::kGuardBytes));
+  EXPECT_TRUE(stack->guards(stack->base - 1, StackPool::kGuardBytes));
+  EXPECT_TRUE(stack->guards(stack->base - StackPool::kGuardBytes, StackPool::kGuardBytes));
+  EXPECT_FALSE(stack->guards(stack->base - StackPool::kGuardBytes - 1, StackPool::kGuardBytes));
+  // The kernel refuses to read there on our behalf.
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe(pipe_ends), 0);
+  EXPECT_EQ(::write(pipe_ends[1], stack->base, 1), 1);
+  EXPECT_EQ(::write(pipe_ends[1], stack->base - 1, 1), -1);
+  EXPECT_EQ(::write(pipe_ends[1], stack->base - StackPool::kGuardBytes, 1), -1);
+  ::close(pipe_ends[0]);
+  ::close(pipe_ends[1]);
+  give_back(pool, stack);
+}
+
+TEST(StackPool, ServesSeveralThreadsAtOnce) {
+  StackPool pool(32 * 1024);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 50; ++round) {
+        Stack* list = nullptr;
+        for (int i = 0; i < 20; ++i) {
+          Stack* const stack = pool.take();
+          ASSERT_NE(stack, nullptr);
+          stack->base[stack->bytes - 1] = std::byte{1};
+          stack->next_free = list;
+          list = stack;
+        }
+        pool.give_back(list, 20);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(pool.taken(), 0U);
+}
+
+TEST(StackCache, KeepsAFewAndGivesTheRestBack) {
+  StackPool pool(32 * 1024);
+  {
+    StackCache cache(pool);
+    std::vector<Stack*> stacks;
+    for (int i = 0; i < 300; ++i) stacks.push_back(cache.take());
+    EXPECT_EQ(pool.taken(), 300U);
+    for (Stack* const stack : stacks) cache.give_back(*stack);
+    EXPECT_LT(pool.taken(), 100U);
+    EXPECT_GT(pool.taken(), 0U);
+    const std::size_t cached = pool.taken();
+    Stack* const reused = cache.take();
+    EXPECT_EQ(reused, stacks.back());
+    EXPECT_EQ(pool.taken(), cached);
+    cache.give_back(*reused);
+  }
+  EXPECT_EQ(pool.taken(), 0U);
+}
+
+class DeepStackTest : public test::WorkersTest {};
+
+INSTANTIATE_TEST_SUITE_P(Scheduler, DeepStackTest, ::testing::Values(1, 2),
+                         test::workers_test_name);
+
+// Uses about `bytes` of stack in frames of a KiB, parks at the bottom, and checks on the way up
+// that nobody wrote there.
+[[gnu::noinline]] bool dive(std::size_t bytes, int seed) {
+  volatile unsigned char frame[1024];
+  for (std::size_t i = 0; i < sizeof(frame); ++i) {
+    frame[i] = static_cast<unsigned char>(i + static_cast<std::size_t>(seed));
+  }
+  bool intact = true;
+  if (bytes > sizeof(frame)) {
+    intact = dive(bytes - sizeof(frame), seed + 1);
+  } else {
+    this_fiber::yield();
+    (void)this_fiber::sleep_for(std::chrono::microseconds(100));
+  }
+  for (std::size_t i = 0; i < sizeof(frame); ++i) {
+    intact = intact && frame[i] == static_cast<unsigned char>(i + static_cast<std::size_t>(seed));
+  }
+  return intact;
+}
+
+TEST_P(DeepStackTest, AFiberUsesTwoHundredKiBOfItsStack) {
+  // A sanitizer's frames are larger than what they hold.
+  constexpr std::size_t kDepth = test::kSanitized ? 100 * 1024 : 180 * 1024;
+  run([] {
+    std::vector<JoinHandle<bool>> handles;
+    for (int i = 0; i < 40; ++i) handles.push_back(spawn([i] { return dive(kDepth, i); }));
+    for (auto& handle : handles) EXPECT_TRUE(handle.join());
+  });
+}
+
+TEST_P(DeepStackTest, AStackIsReusedAfterADeepDive) {
+  run([] {
+    for (int i = 0; i < 300; ++i) EXPECT_TRUE(spawn([i] { return dive(16 * 1024, i); }).join());
+  });
+}
+
+}  // namespace
+}  // namespace rearm
