@@ -17,7 +17,7 @@
 // Who may call. Everything but wake() and make_ready(): the worker's own thread.
 //
 // Rejected. A jump to the worker's context at every switch, from where the next fiber is entered:
-// two jumps for one, 11 ns more a switch. Waking another worker for each fiber that becomes
+// two jumps for one, 39 ns a yield against 22. Waking another worker for each fiber that becomes
 // runnable: on few cores the wake-up costs more than the fiber (25 us against 1).
 #pragma once
 
