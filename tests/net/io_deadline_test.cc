@@ -180,8 +180,8 @@ TEST_P(IoDeadlineTest, ATimedOutReadLeavesTheDescriptorUsable) {
   });
 }
 
-// Race: a deadline against data that comes at the same moment, and against the next wait. Forbidden:
-// a byte that is lost, a wait that the deadline of the one before ends, a hang.
+// Race: a deadline against data that comes at the same moment, and against the next wait.
+// Forbidden: a byte that is lost, a wait that the deadline of the one before ends, a hang.
 TEST_P(IoDeadlineTest, DeadlinesRaceWithData) {
   const std::uint64_t rounds = test::scaled(test::kSanitized ? 100 : 500);
   run([&] {

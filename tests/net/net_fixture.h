@@ -84,9 +84,8 @@ struct Ends {
     }
     case Transport::kPipe: {
       Pipe pipe = expect_value(Pipe::create());
-      return {.reader = std::move(pipe.read_end),
-              .writer = std::move(pipe.write_end),
-              .duplex = false};
+      return {
+          .reader = std::move(pipe.read_end), .writer = std::move(pipe.write_end), .duplex = false};
     }
   }
   return {};
@@ -118,10 +117,9 @@ inline std::string transport_test_name(
   return transport_name(std::get<0>(info.param)) + std::to_string(std::get<1>(info.param));
 }
 
-inline const auto kAllTransports =
-    ::testing::Combine(::testing::Values(Transport::kTcp, Transport::kUnix, Transport::kSocketPair,
-                                         Transport::kPipe),
-                       ::testing::Values(std::size_t{1}, std::size_t{2}));
+inline const auto kAllTransports = ::testing::Combine(
+    ::testing::Values(Transport::kTcp, Transport::kUnix, Transport::kSocketPair, Transport::kPipe),
+    ::testing::Values(std::size_t{1}, std::size_t{2}));
 
 // Waits, with a fiber's patience, until `condition` holds.
 template <class Condition>

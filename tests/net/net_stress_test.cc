@@ -123,7 +123,8 @@ TEST_P(NetStressTest, AStopReturnsAThousandParkedReaders) {
     }
     EXPECT_TRUE(test::eventually([&] { return parked.load() == connections; }));
     std::thread([this] { runtime().request_stop(); }).join();
-    while (cancelled.load() < connections) this_fiber::yield();  // The test's own limit of time ends it.
+    while (cancelled.load() < connections)
+      this_fiber::yield();  // The test's own limit of time ends it.
   });
   EXPECT_EQ(cancelled.load(), connections);
 }

@@ -151,8 +151,7 @@ TEST_P(StreamTest, MoreVectorsThanTheSystemTakesAreTakenInParts) {
     for (char& byte : bytes) in.emplace_back(&byte, 1);
     std::size_t received = 0;
     while (received < bytes.size()) {
-      const std::size_t n =
-          expect_value(reader.readv(std::span(in).subspan(received), patience()));
+      const std::size_t n = expect_value(reader.readv(std::span(in).subspan(received), patience()));
       ASSERT_GT(n, 0U);
       received += n;
     }
@@ -177,7 +176,8 @@ TEST_P(StreamTest, SingleBytesArriveInOrder) {
     for (;;) {
       const std::size_t n = expect_value(reader.read_some(buffer, patience()));
       if (n == 0) break;
-      for (std::size_t i = 0; i < n; ++i) EXPECT_EQ(buffer[i], static_cast<std::uint8_t>(received++));
+      for (std::size_t i = 0; i < n; ++i)
+        EXPECT_EQ(buffer[i], static_cast<std::uint8_t>(received++));
     }
     EXPECT_EQ(received, kBytes);
     sender.join();

@@ -38,7 +38,8 @@ TEST_P(UdpTest, ADatagramComesWithItsSender) {
     auto echo = spawn([&server] {
       std::array<char, 64> buffer{};
       const auto received = expect_value(server.recv_from(buffer, patience()));
-      expect_ok(server.send_to(ConstBuffer(buffer.data(), received.bytes), received.from, patience()));
+      expect_ok(
+          server.send_to(ConstBuffer(buffer.data(), received.bytes), received.from, patience()));
     });
     expect_ok(client.send_to("datagram", server_address, patience()));
     std::array<char, 64> buffer{};

@@ -1,8 +1,8 @@
 // Conformance: bad input gets an error by its name, and everything else goes on (G8).
 #include <fcntl.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/sanitizer.h"
 #include "poller/conformance.h"
 #include "support/race.h"
 #include "support/scale.h"
@@ -156,17 +157,29 @@ TEST_P(Conformance, OpeningAPollerWithoutDescriptorsLeftIsAnError) {
   EXPECT_GT(errors, 0);
 }
 
+// Closes without ThreadSanitizer's knowledge, which would rightly call it a race of the program.
+void close_unseen(int fd) {
+#if defined(__linux__)
+  (void)::syscall(SYS_close, fd);
+#else
+  (void)::close(fd);
+#endif
+}
+
 // R09: add() races with a close of the number behind the library's back. Forbidden: to abort.
 TEST_P(Conformance, AddingWhileTheNumberIsBeingClosedNeverAborts) {
+#if REARM_TSAN
+  GTEST_SKIP() << "ThreadSanitizer reports the close behind the library's back, which is the test";
+#endif
   struct Lane {
     int number = -1;
     Result<Token> token{};
   };
   std::array<Lane, kLanes> lanes;
   race(
-      scaled(2'000), [&](std::size_t i) { lanes[i].number = ::eventfd(0, EFD_CLOEXEC); },
+      scaled(2'000), [&](std::size_t i) { lanes[i].number = event_fd().release(); },
       {[&](std::size_t i) { lanes[i].token = poller().add(lanes[i].number); },
-       [&](std::size_t i) { (void)::close(lanes[i].number); }},
+       [&](std::size_t i) { close_unseen(lanes[i].number); }},
       [&](std::size_t i) {
         const Lane& lane = lanes[i];
         if (lane.token) {

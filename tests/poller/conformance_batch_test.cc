@@ -1,6 +1,4 @@
 // Conformance: more reports than one batch holds, and strangers in a batch.
-#include <sys/eventfd.h>
-
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -15,7 +13,7 @@ namespace {
 constexpr std::size_t kBatch = detail::PollerCore::kBatch;
 constexpr std::size_t kMany = kBatch + kBatch / 2;  // Two batches, within the usual limit of fds.
 
-UniqueFd ready_descriptor() { return UniqueFd(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC)); }
+UniqueFd ready_descriptor() { return event_fd(1); }
 
 // R33 (silk#80) and R68 (libuv#3008) in spirit: nobody is forgotten in a flood.
 TEST_P(Conformance, MoreReportsThanABatchHoldsAllArriveOnce) {
@@ -67,8 +65,7 @@ TEST_P(Conformance, OneBatchHandsOutEachWaiterOnce) {
   for (int i = 0; i < 1'000; ++i) {
     const auto prepared = poller().wait(token, Direction::kRead, reader);
     ASSERT_TRUE(prepared);
-    const std::uint64_t one = 1;
-    ASSERT_EQ(::write(hot.get(), &one, sizeof(one)), static_cast<ssize_t>(sizeof(one)));
+    make_readable(hot.get());
     if (*prepared == Poller::Prepared::kTryAgain) continue;
     WaiterList list = poller().collect(Deadline::after(kPatience));
     ASSERT_EQ(list.pop_front(), &reader);
@@ -90,7 +87,7 @@ TEST_P(Conformance, AHandlerMayCloseAndReplaceAnotherReadyDescriptorOfItsBatch) 
     park(first, Direction::kRead, first_waiter);
     // The second has a report pending and nobody waits for it: it is dropped with its owner.
     EXPECT_EQ(close(second), 0U);
-    UniqueFd stranger_fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    UniqueFd stranger_fd = event_fd();
     ASSERT_EQ(stranger_fd.get(), number);
     const Token stranger = add(std::move(stranger_fd));
     ASSERT_EQ(stranger.slot, second.slot);

@@ -1,7 +1,5 @@
 // Conformance: close() at any time, any number of times, wakes everybody once (G2) and closes the
 // number once, after the last operation has left (G4).
-#include <sys/eventfd.h>
-
 #include <thread>
 #include <vector>
 
@@ -45,7 +43,7 @@ TEST_P(Conformance, ASecondCloseIsRefusedAndDoesNothing) {
   const int number = pair.a.get();
   const Token token = add(std::move(pair.a));
   EXPECT_EQ(close(token), 0U);
-  const UniqueFd stranger(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  const UniqueFd stranger = event_fd();
   ASSERT_EQ(stranger.get(), number);
   for (int i = 0; i < 3; ++i) {
     const auto again = poller().close(token);
@@ -96,7 +94,7 @@ TEST_P(Conformance, AnOperationKeepsTheNumberOpenUntilItLeaves) {
   EXPECT_EQ(reading->fd(), number);
   EXPECT_EQ(close(token), 0U);
   EXPECT_EQ(poller().begin(token, Direction::kRead).error(), Errc::kClosed);
-  const UniqueFd stranger(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  const UniqueFd stranger = event_fd();
   EXPECT_NE(stranger.get(), number);
   EXPECT_EQ(drain(reading->fd()), "still here");
   EXPECT_EQ(poller().stats().descriptors, 1U);

@@ -1,6 +1,4 @@
 // Conformance: a hint is never lost, spurious ones are tolerated, and quiet descriptors are quiet.
-#include <sys/eventfd.h>
-
 #include <string>
 
 #include <gtest/gtest.h>
@@ -102,16 +100,15 @@ TEST_P(Conformance, EachMessageOnOneDescriptorIsReported) {
 
 // R59 (tokio#6133, #8331): readiness was lost when a counter of reports wrapped, at 256 or 65536.
 TEST_P(Conformance, ReadinessIsKeptHoweverManyReportsComeInBetween) {
-  const UniqueFd kept(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC));
-  const UniqueFd busy(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  const UniqueFd kept = event_fd(1);
+  const UniqueFd busy = event_fd();
   const Token kept_token = add(duplicate(kept.get()));
   const Token busy_token = add(duplicate(busy.get()));
   CountingWaiter reader;
   for (int i = 0; i < 65'536 + 256; ++i) {
     const auto prepared = poller().wait(busy_token, Direction::kRead, reader);
     ASSERT_TRUE(prepared);
-    const std::uint64_t one = 1;
-    ASSERT_EQ(::write(busy.get(), &one, sizeof(one)), static_cast<ssize_t>(sizeof(one)));
+    make_readable(busy.get());
     if (*prepared == Poller::Prepared::kParked) {
       ASSERT_TRUE(returns(reader));
     }

@@ -1,7 +1,5 @@
 // Conformance: the number and the slot of a closed descriptor are somebody else's at once, and
 // nothing of the earlier life reaches the later one (G3).
-#include <sys/eventfd.h>
-
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -59,9 +57,9 @@ TEST_P(Conformance, ATokenOfAnotherPollerIsRefusedByEveryCall) {
 // R44 (mio#267): added and closed before anything was reported.
 TEST_P(Conformance, AddedAndClosedAtOnceReportsNothingToTheNextOne) {
   for (int i = 0; i < 100; ++i) {
-    const Token gone = add(UniqueFd(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC)));
+    const Token gone = add(event_fd(1));
     EXPECT_EQ(close(gone), 0U);
-    const Token token = add(UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)));
+    const Token token = add(event_fd());
     CountingWaiter reader;
     park(token, Direction::kRead, reader);
     EXPECT_EQ(collect_now(), 0U);
@@ -76,7 +74,6 @@ TEST_P(Conformance, AnErrorOfADeadPipeDoesNotReachTheNextOneInItsSlot) {
   for (int i = 0; i < 200; ++i) {
     FdPair dying = pipe_pair();
     const Token gone = add(std::move(dying.b));
-    CountingWaiter writer;
     dying.a.reset();
     EXPECT_TRUE(becomes_ready(gone, Direction::kWrite)) << "the error is readiness";
     EXPECT_EQ(close(gone), 0U);
@@ -104,7 +101,7 @@ TEST_P(Conformance, AFileThatLivesOnThroughADuplicateIsReportedNoMore) {
   park(gone, Direction::kRead, reader);
   EXPECT_EQ(close(gone), 1U);
 
-  UniqueFd reused(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  UniqueFd reused = event_fd();
   ASSERT_EQ(reused.get(), number);
   const Token token = add(std::move(reused));
   park(token, Direction::kRead, reader);

@@ -233,7 +233,9 @@ TEST_F(PollerCoreTest, ACollectInsideACollectReturnsNothingAtOnce) {
   CountingWaiter reader;
   park(token, Direction::kRead, reader);
   std::size_t inner = 99;
-  backend_->on_wait = [&] { inner = collect(Deadline::never()); };
+  backend_->on_wait = [&] {
+    if (backend_->waits == 1) inner = collect(Deadline::never());
+  };
   backend_->push({{token, kRead}});
   EXPECT_EQ(collect(Deadline::never()), 1U);
   EXPECT_EQ(inner, 0U);

@@ -41,8 +41,15 @@ class RearmOrder : public RaceTest {
   // Long enough for a thread that runs to reach the lock and fall asleep before it.
   static void let_it_reach_the_lock() { std::this_thread::sleep_for(100us); }
 
+  // Waits for another thread, which a broken library may never let get there.
   static void await(const std::atomic<bool>& flag) {
-    while (!flag.load(std::memory_order_relaxed)) ::sched_yield();
+    const Deadline patience = Deadline::after(kPatience);
+    while (!flag.load(std::memory_order_relaxed)) {
+      ::sched_yield();
+      if (now_ns() < patience.ns()) continue;
+      ADD_FAILURE() << "the other thread never came to the place where it was to be stopped";
+      return;
+    }
   }
 
   // Arms `direction` on this thread and runs `other` on another one meanwhile. `other` is started

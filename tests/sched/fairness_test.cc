@@ -17,8 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 class FairnessTest : public test::WorkersTest {};
 
-INSTANTIATE_TEST_SUITE_P(Scheduler, FairnessTest, ::testing::Values(1, 2),
-                         test::workers_test_name);
+INSTANTIATE_TEST_SUITE_P(Scheduler, FairnessTest, ::testing::Values(1, 2), test::workers_test_name);
 
 class OneWorkerTest : public test::RuntimeTest {
  protected:
@@ -136,8 +135,8 @@ class StealingTest : public test::RuntimeTest {
 
 // The spawner computes and never parks; its fibers are taken by the other worker.
 TEST_F(StealingTest, AnIdleWorkerTakesWhatABusyOneSpawned) {
+  std::atomic<int> ran{0};
   run([&] {
-    std::atomic<int> ran{0};
     for (int i = 0; i < 20; ++i) spawn([&] { ++ran; }).detach();
     const auto start = Clock::now();
     // The last one sits in the next-slot, which is offered to others only with the queue.

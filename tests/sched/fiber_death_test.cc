@@ -162,8 +162,9 @@ TEST_F(FiberDeathTest, AStackOverflowOnAnotherWorkerIsNamed) {
 }
 
 TEST_F(FiberDeathTest, WithoutTheReportAnOverflowStillDies) {
-  EXPECT_EXIT(overflow({.workers = 1, .report_stack_overflow = false}),
-              [](int status) { return status != 0; }, "");
+  EXPECT_EXIT(
+      overflow({.workers = 1, .report_stack_overflow = false}),
+      [](int status) { return status != 0; }, "");
 }
 
 TEST_F(FiberDeathTest, OtherFaultsAreNotCalledOverflows) {

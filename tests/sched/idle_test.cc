@@ -1,4 +1,6 @@
 // Idle workers sleep, and every piece of work wakes one of them.
+#include "sched/idle.h"
+
 #include <sys/resource.h>
 
 #include <atomic>
@@ -8,7 +10,6 @@
 #include <gtest/gtest.h>
 
 #include "rearm/fiber.h"
-#include "sched/idle.h"
 #include "sched/runtime_fixture.h"
 #include "support/scale.h"
 

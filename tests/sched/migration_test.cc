@@ -185,7 +185,9 @@ TEST_P(MigrationTest, AParkDuringUnwindingKeepsTheCountOfUncaughtExceptions) {
             throw std::runtime_error("thrown");
           },
           std::runtime_error);
-      { const ParkingDestructor not_unwound(number + i, 0); }
+      {
+        const ParkingDestructor not_unwound(number + i, 0);
+      }
       EXPECT_EQ(uncaught_exceptions(), 0);
     }
   });

@@ -15,10 +15,11 @@
 namespace rearm {
 namespace {
 
-// Addresses that stand for fibers; nobody looks at what is there.
+// Places that stand for fibers; nobody looks at what is there, so they cost only address space.
 class FakeFibers {
  public:
-  explicit FakeFibers(std::size_t count) : memory_(std::make_unique<Place[]>(count)) {}
+  explicit FakeFibers(std::size_t count)
+      : memory_(std::make_unique_for_overwrite<Place[]>(count)) {}
 
   Fiber& operator[](std::size_t i) { return *reinterpret_cast<Fiber*>(&memory_[i]); }
   std::size_t number(const Fiber* fiber) const {
@@ -26,8 +27,8 @@ class FakeFibers {
   }
 
  private:
-  struct alignas(8) Place {
-    std::byte bytes[8];
+  struct alignas(Fiber) Place {
+    std::byte bytes[sizeof(Fiber)];
   };
   std::unique_ptr<Place[]> memory_;
 };

@@ -1,5 +1,5 @@
-// RuntimeTest: a fixture whose runtime is checked at its end: no fiber, stack or descriptor is left.
-// WorkersTest: the same, for each number of workers that the suite is instantiated with.
+// RuntimeTest: a fixture whose runtime is checked at its end: no fiber, stack or descriptor is
+// left. WorkersTest: the same, for each number of workers that the suite is instantiated with.
 #pragma once
 
 #include <chrono>

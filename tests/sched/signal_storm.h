@@ -17,7 +17,7 @@ namespace rearm::test {
 class SignalStorm {
  public:
   SignalStorm() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { received_.fetch_add(1, std::memory_order_relaxed); };
     sigemptyset(&action.sa_mask);
     ::sigaction(SIGUSR1, &action, &before_);
@@ -50,7 +50,7 @@ class SignalStorm {
   }
 
   static inline std::atomic<long> received_{0};
-  struct sigaction before_ {};
+  struct sigaction before_{};
   std::atomic<bool> over_{false};
   std::thread thread_;
 };

@@ -45,14 +45,15 @@ TEST_P(SleepTest, ZeroAndThePastReturnAtOnce) {
 TEST_P(SleepTest, SleepersWakeInTheOrderOfTheirInstants) {
   std::mutex mu;
   std::vector<int> order;
+  const auto base = Clock::now() + 20ms;
   run([&] {
-    const auto base = Clock::now() + 20ms;
     for (const int i : {4, 1, 3, 0, 2}) {
-      spawn([&, i] {
+      spawn([&, i, base] {  // GCC 12 would refer to a copy that dies with the outer closure.
         EXPECT_TRUE(this_fiber::sleep_until(Deadline::at(base + i * 20ms)));
         const std::lock_guard lock(mu);
         order.push_back(i);
-      }).detach();
+      })
+          .detach();
     }
   });
   EXPECT_EQ(order.size(), 5U);

@@ -68,7 +68,8 @@ TEST_P(SpawnTest, MoveOnlyResultsAndCapturesTravel) {
   run([] {
     auto in = std::make_unique<int>(7);
     const int* const address = in.get();
-    const std::unique_ptr<int> out = spawn([in = std::move(in)]() mutable { return std::move(in); }).join();
+    const std::unique_ptr<int> out =
+        spawn([in = std::move(in)]() mutable { return std::move(in); }).join();
     EXPECT_EQ(out.get(), address);
   });
 }
@@ -140,7 +141,9 @@ TEST_P(SpawnTest, AFiberJoinsAFiberOfAnotherRuntime) {
 TEST_P(SpawnTest, AHandleMayBeDroppedBeforeAndAfterTheEnd) {
   std::atomic<int> ran{0};
   run([&] {
-    { auto dropped_early = spawn([&] { ++ran; }); }
+    {
+      auto dropped_early = spawn([&] { ++ran; });
+    }
     auto dropped_late = spawn([&] { ++ran; });
     EXPECT_TRUE(dropped_late.wait(Deadline::after(test::kPatience)));
     dropped_late.detach();
@@ -195,9 +198,13 @@ TEST_P(SpawnTest, ResultsAreDestroyedOnceWhetherJoinedOrDropped) {
   std::atomic<int> deaths{0};
   run([&] {
     const auto make = [&] { return Counted(births, deaths); };
-    { const Counted joined = spawn(make).join(); }
+    {
+      const Counted joined = spawn(make).join();
+    }
     EXPECT_EQ(deaths.load(), 1);
-    { auto dropped_early = spawn(make); }
+    {
+      auto dropped_early = spawn(make);
+    }
     auto dropped_late = spawn(make);
     EXPECT_TRUE(dropped_late.wait(Deadline::after(test::kPatience)));
   });

@@ -7,12 +7,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -77,6 +79,19 @@ inline void set_nonblocking_cloexec(int fd) {
   (void)require(::pipe(fds), "pipe");
   for (const int fd : fds) set_nonblocking_cloexec(fd);
   return {UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+// The cheapest descriptor that can be watched: writable, and readable when its value is not zero.
+[[nodiscard]] inline UniqueFd event_fd(unsigned value = 0) {
+  return UniqueFd(require(::eventfd(value, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd"));
+}
+
+inline void make_readable(int fd) {
+  const std::uint64_t one = 1;
+  if (::write(fd, &one, sizeof(one)) != static_cast<ssize_t>(sizeof(one))) {
+    std::perror("write");
+    std::abort();
+  }
 }
 
 // A connected pair over loopback: `a` connected, `b` was accepted.
