@@ -197,6 +197,29 @@ TEST_P(RearmOrder, ASecondArmWaitsForTheFirst) {
   }
 }
 
+// Race: the report has been taken, so that the kernel has forgotten, but the re-arm has not come to
+// the lock: to the poller the direction is still armed, and a wait that comes now tells the kernel
+// nothing. Forbidden (G6): that this wait is lost. The guard is that deliver() publishes after the
+// re-arm, not before it.
+TEST_P(RearmOrder, AWaitThatOvertakesTheReArmComesBack) {
+  for (std::uint64_t i = 0; i < rounds(); ++i) {
+    UniqueFd fd = event_fd();
+    const int number = fd.get();
+    token_ = add(std::move(fd));
+    park(token_, Direction::kRead, reader_);
+    ASSERT_EQ(poller().cancel(token_, Direction::kRead, WakeReason::kCancelled), &reader_);
+    make_readable(number);
+    std::atomic<bool> report_is_taken{false};
+    ForgettingBackend::on_report = [&] { report_is_taken.store(true, std::memory_order_relaxed); };
+    const int before = reader_.returns;
+    run_before_the_lock(
+        Direction::kWrite, writer_, report_is_taken, [this] { settle(); },
+        [this] { park(token_, Direction::kRead, reader_); });
+    ASSERT_TRUE(reader_.returns > before || returns(reader_)) << "lost in round " << i;
+    (void)close(token_);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, RearmOrder, ::testing::Values(ForgettingBackend::kName),
                          backend_test_name);
 

@@ -23,10 +23,12 @@ class WakeRace : public RaceTest {
     settle();
     park(rescue_, Direction::kRead, rescue_waiter_);
     collector_ = std::thread([this] {
+      Jitter jitter(11);
       while (!over_.load(std::memory_order_relaxed)) {
         for (std::size_t i = 0; i < kPosters; ++i) {
           seen_[i].store(posted_[i].load(std::memory_order_acquire), std::memory_order_release);
         }
+        jitter.delay();  // It looks for work elsewhere: what is posted now must end the wait.
         (void)count_returns(poller().collect(Deadline::never()));
       }
     });

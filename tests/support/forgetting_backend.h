@@ -15,6 +15,7 @@
 // does not make itself. One number belongs to one poller at a time here.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -49,7 +50,8 @@ class ForgettingBackend {
     kArmOfEarlierLife,  // arm() with another token than add() was given.
     kArmDuringArm,      // Two arm() of one number at once.
     kRemoveDuringArm,
-    kAddDuringLife,  // add() of a number that was not removed.
+    kRemoveAfterClose,  // remove() of a number that is not open any more.
+    kAddDuringLife,     // add() of a number that was not removed.
   };
 
   ForgettingBackend() = default;
@@ -91,7 +93,7 @@ class ForgettingBackend {
     const std::uint64_t life = seen.life.load(kRelaxed);
     if (life == 0) note(Breach::kArmOutsideLife);
     if (life != 0 && life != pack(token)) note(Breach::kArmOfEarlierLife);
-    std::uint32_t mask = EPOLLONESHOT | EPOLLRDHUP | EPOLLPRI;
+    std::uint32_t mask = EPOLLONESHOT | EPOLLRDHUP;
     if (interest.has(Direction::kRead)) mask |= EPOLLIN;
     if (interest.has(Direction::kWrite)) mask |= EPOLLOUT;
     epoll_event event = event_for(mask, token);
@@ -107,6 +109,7 @@ class ForgettingBackend {
   void remove(int fd) {
     Witness& seen = witness(fd);
     if (seen.arming.load(kRelaxed) != 0) note(Breach::kRemoveDuringArm);
+    if (::fcntl(fd, F_GETFD) < 0) note(Breach::kRemoveAfterClose);
     seen.life.store(0, kRelaxed);
     epoll_event unused{};
     (void)::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, &unused);
@@ -147,9 +150,9 @@ class ForgettingBackend {
   // What has been breached in this process so far, in words; empty when all is well. Starts anew.
   [[nodiscard]] static std::string take_breaches() {
     static constexpr std::array<std::string_view, kBreaches> kWords = {
-        "arm outside the descriptor's life", "arm with the token of an earlier life",
+        "arm outside the descriptor's life",  "arm with the token of an earlier life",
         "two arms of one descriptor at once", "remove during an arm",
-        "add of a number that was not removed"};
+        "remove of a number that was closed", "add of a number that was not removed"};
     std::string text;
     for (std::size_t i = 0; i < kBreaches; ++i) {
       const std::uint64_t times = breaches_[i].exchange(0, kRelaxed);
@@ -161,7 +164,7 @@ class ForgettingBackend {
   }
 
  private:
-  static constexpr std::size_t kBreaches = 5;
+  static constexpr std::size_t kBreaches = 6;
   static constexpr std::size_t kNumbers = 4096;  // Higher numbers share witnesses: never used here.
   static constexpr std::size_t kBatch = 512;
   static constexpr std::int64_t kNsPerSecond = 1'000'000'000;
@@ -183,7 +186,7 @@ class ForgettingBackend {
     Ready ready;
     if ((mask & EPOLLIN) != 0) ready |= Ready::of(Direction::kRead);
     if ((mask & EPOLLOUT) != 0) ready |= Ready::of(Direction::kWrite);
-    if ((mask & (EPOLLHUP | EPOLLERR | EPOLLRDHUP | EPOLLPRI)) != 0) ready |= Ready::hang_up();
+    if ((mask & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) ready |= Ready::hang_up();
     return ready;
   }
   static void note(Breach breach) {
