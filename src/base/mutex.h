@@ -3,6 +3,7 @@
 // Lock order, outermost first; indentation means "may be taken while holding the parent":
 //
 //   Descriptor::mu
+//     PollBackend::mu_       arm and remove are called under the descriptor's lock
 //   DescriptorTable::mu_
 //   Timers::mu_              expiry touches wait words only, never a descriptor's lock
 //   Scheduler::injected_mu_
@@ -10,10 +11,9 @@
 //   StackPool::mu_
 //   ThreadParker::mu_
 //
-// No two of them are ever held at once today, so the tree is flat: every one is a leaf. Debug
-// builds check it: locking while holding any other lock stops the process, and so does a context
-// switch while holding one (G7). A lock that must nest gets a line below its parent here, and a
-// constructor argument that says so.
+// All others are leaves that are taken alone. Debug builds check it: locking while holding another
+// lock stops the process unless the inner one was made with Nesting::kBelowAnother, and so does a
+// context switch while holding any (G7).
 //
 // Part of the seam (atomic.h).
 #pragma once
@@ -26,7 +26,7 @@ namespace rearm {
 
 #if REARM_DEBUG_CHECKS
 namespace lock_check {
-void acquired() noexcept;
+void acquired(bool below_another) noexcept;
 void released() noexcept;
 void none_held() noexcept;
 }  // namespace lock_check
@@ -39,17 +39,26 @@ inline void check_no_lock_held() noexcept {
 #endif
 }
 
+// Whether a lock may be taken while holding one other, its parent in the tree above.
+enum class Nesting : bool { kAlone, kBelowAnother };
+
 // A resource: neither copied nor moved.
 class REARM_CAPABILITY("mutex") Mutex {
  public:
   constexpr Mutex() noexcept = default;
+  constexpr explicit Mutex([[maybe_unused]] Nesting nesting) noexcept
+#if REARM_DEBUG_CHECKS
+      : below_another_(nesting == Nesting::kBelowAnother)
+#endif
+  {
+  }
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
   void lock() REARM_ACQUIRE() {
     mutex_.lock();
 #if REARM_DEBUG_CHECKS
-    lock_check::acquired();
+    lock_check::acquired(below_another_);
 #endif
   }
   void unlock() REARM_RELEASE() {
@@ -62,6 +71,9 @@ class REARM_CAPABILITY("mutex") Mutex {
  private:
   friend class ThreadParker;
   std::mutex mutex_;
+#if REARM_DEBUG_CHECKS
+  bool below_another_ = false;
+#endif
 };
 
 class REARM_SCOPED_CAPABILITY MutexLock {

@@ -3,7 +3,10 @@
 #include <array>
 #include <cstdlib>
 
+#if defined(__linux__)
 #include "poller/backend_epoll.h"
+#endif
+#include "poller/backend_poll.h"
 
 namespace rearm {
 namespace {
@@ -21,7 +24,10 @@ constexpr Entry entry() {
 
 // The default first.
 constexpr std::array kBackends = {
+#if defined(__linux__)
     entry<EpollBackend>(),
+#endif
+    entry<PollBackend>(),
 };
 
 constexpr auto kNames = [] {

@@ -59,6 +59,21 @@ TEST_F(MutexDeathTest, ASecondLockIsRefused) {
       "rearm: a library lock was taken while holding another");
 }
 
+TEST_F(MutexDeathTest, OnlyALockThatIsMadeForItNests) {
+  Mutex outer;
+  Mutex inner(Nesting::kBelowAnother);
+  {
+    MutexLock outer_lock(outer);
+    MutexLock inner_lock(inner);
+  }
+  EXPECT_DEATH(
+      {
+        MutexLock inner_lock(inner);
+        MutexLock outer_lock(outer);
+      },
+      "rearm: a library lock was taken while holding another");
+}
+
 TEST_F(MutexDeathTest, ALockHeldAcrossASwitchIsRefused) {
   Mutex mutex;
   EXPECT_DEATH(

@@ -196,14 +196,27 @@ TEST_P(Conformance, AListenerIsReadableWhenSomebodyConnects) {
   EXPECT_EQ(close(token), 0U);
 }
 
-// A TCP read stops at the urgent mark, so what is urgent must wake the reader.
-TEST_P(Conformance, UrgentDataWakesTheReader) {
+// A TCP read stops at the urgent mark: the urgent byte must not hide what follows it.
+TEST_P(Conformance, WhatFollowsUrgentDataWakesTheReader) {
   FdPair pair = tcp_pair();
+  const int fd = pair.a.get();
   const Token token = add(std::move(pair.a));
   CountingWaiter reader;
   park(token, Direction::kRead, reader);
-  ASSERT_EQ(::send(pair.b.get(), "!", 1, MSG_OOB), 1);
+  send_text(pair.b.get(), "before");
   EXPECT_TRUE(returns(reader));
+  EXPECT_EQ(drain(fd), "before");
+  park(token, Direction::kRead, reader);
+  ASSERT_EQ(::send(pair.b.get(), "!", 1, MSG_OOB), 1);
+  send_text(pair.b.get(), "after");
+  EXPECT_TRUE(returns(reader));
+  std::string text = drain(fd);
+  if (text.empty()) {  // It was woken for the urgent byte alone.
+    park(token, Direction::kRead, reader);
+    EXPECT_TRUE(returns(reader));
+    text = drain(fd);
+  }
+  EXPECT_EQ(text, "after");
   EXPECT_EQ(close(token), 0U);
 }
 

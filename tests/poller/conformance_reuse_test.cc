@@ -129,7 +129,8 @@ TEST_P(Conformance, ARemovedDescriptorWakesNobody) {
   send_text(pair.b.get(), "after");
   EXPECT_EQ(collect_quietly(), 0U);
   EXPECT_EQ(poller().stats().stale_events, 0U);
-  EXPECT_FALSE(is_readable(poller().native_handle()));
+  const int handle = poller().native_handle();
+  EXPECT_TRUE(handle < 0 || !is_readable(handle));
   EXPECT_EQ(drain(fd.get()), "after") << "open and non-blocking";
 }
 
