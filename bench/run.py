@@ -6,6 +6,7 @@ See bench/README.md for what each measures and how to read it.
 """
 
 import argparse
+import os
 import pathlib
 import signal
 import sys
@@ -46,9 +47,11 @@ class Runner:
         self.build = pathlib.Path(options.build).resolve()
         self.report = report.Report(machine.describe(ROOT, self.build))
         self.plots = []
+        # Each kernel's interface has its own floor.
+        rival = "poll" if options.backend == "poll" else "epoll"
         self.base = measure.Subject(
-            "raw epoll",
-            (self.program("bench/raw_epoll_server"), "--message-bytes", "{message_bytes}",
+            f"raw {rival}",
+            (self.program(f"bench/raw_{rival}_server"), "--message-bytes", "{message_bytes}",
              "--open-files", "{open_files}", "--congestion", "{congestion}"), 1)
 
     def program(self, name):
@@ -68,7 +71,7 @@ class Runner:
     def subjects(self):
         """The rival and ours; with --against-itself the rival twice, which shows the noise."""
         if self.options.against_itself:
-            twin = measure.Subject("raw epoll again", self.base.command, 1)
+            twin = measure.Subject(f"{self.base.name} again", self.base.command, 1)
             return [self.base, twin]
         return [self.base, self.rearm()]
 
@@ -107,7 +110,7 @@ class Runner:
                 cases = [measure.Case(subject, load) for subject in subjects]
                 results.update(bench.compare(cases, options.rounds, label=load.label()))
         self.add_results("echo", results, self.base)
-        self.say_echo("echo: medians, × median of paired ratios to raw epoll", results)
+        self.say_echo("echo: medians, × median of paired ratios to " + self.base.name, results)
         self.say_backends(results)
         report.check_echo(self.report, results, self.base, subjects[1], options.rounds)
         self.plots.append(("echo", results, self.base, subjects[1]))
@@ -133,13 +136,13 @@ class Runner:
         cases = [measure.Case(subject, load) for subject in subjects for load in (alone, crowd)]
         results = bench.compare(cases, self.options.rounds, counts=False, label="idle")
         self.add_results("idle", results, self.base)
-        self.say_echo("idle: medians, × median of paired ratios to raw epoll", results)
+        self.say_echo("idle: medians, × median of paired ratios to " + self.base.name, results)
         for subject in subjects:
             ratio = measure.ratio(results[measure.Case(subject, crowd)],
                                   results[measure.Case(subject, alone)], "cpu_ns_per_request")
             spread = f"rounds {ratio.min:.3f} … {ratio.max:.3f}"
             if subject == self.base:
-                say(f"  raw epoll: CPU with idle ÷ without: {ratio.median:.3f} ({spread})")
+                say(f"  {subject.name}: CPU with idle ÷ without: {ratio.median:.3f} ({spread})")
             else:
                 self.report.check("8000 idle + 64 active: CPU ÷ without idle", "≤ 1.05",
                                   ratio.median, ratio.median <= 1.05, spread)
@@ -208,7 +211,7 @@ class Runner:
             cases = [measure.Case(subject, load) for subject in (self.base, example)]
             results.update(bench.compare(cases, rounds, label=load.label()))
         self.add_results("demo", results, self.base)
-        self.say_echo("demo: medians, × median of paired ratios to raw epoll", results)
+        self.say_echo("demo: medians, × median of paired ratios to " + self.base.name, results)
         self.say_backends(results)
         self.plots.append(("demo", results, self.base, example))
 
@@ -237,9 +240,12 @@ def parse_arguments():
     parser.add_argument("--connections", type=int, nargs="+", help="instead of the usual ones")
     parser.add_argument("--message-bytes", type=int, nargs="+", help="instead of 64 and 4096")
     parser.add_argument("--workers", type=int, default=1, help="threads of our server (1)")
+    parser.add_argument("--backend", default="",
+                        help="of our server and of micro (the default of this system); "
+                             "with poll the rival is raw poll")
     parser.add_argument("--build", default=ROOT / "build/bench", help="directory (build/bench)")
     parser.add_argument("--against-itself", action="store_true",
-                        help="raw epoll against raw epoll: the noise of this machine")
+                        help="the rival against itself: the noise of this machine")
     options = parser.parse_args()
     numbers = [options.rounds, options.workers, *(options.connections or [1]),
                *(options.message_bytes or [1])]
@@ -256,6 +262,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parse_arguments()
     start = time.monotonic()
+    if options.backend:
+        os.environ["REARM_BACKEND"] = options.backend  # Whatever is started learns it.
     try:
         if options.plot or "demo" in options.names:
             plot.check_possible(options.plot or "demo.svg")
