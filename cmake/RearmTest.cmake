@@ -14,11 +14,16 @@ else()
 endif()
 include(GoogleTest)
 
+set(REARM_TEST_BACKENDS "poll;event_port" CACHE STRING
+    "Backends beside the default over which the tests of scheduler and sockets run, too")
+
 # rearm_test(NAME <name> SOURCES <file>... [LIBS <target>...] LABELS <label>... [TIMEOUT <seconds>])
 #
 # LABELS: unit, conformance, io: each case is a ctest test, in a process of its own;
 #         race, stress: the whole program is one test and has the machine to itself;
 #         slow, in addition, keeps a test out of `scripts/test --quick`.
+# Programs that use a runtime run once more over each of REARM_TEST_BACKENDS, as one test each, with
+# the labels `backend` and the backend's name.
 # TIMEOUT: seconds for one ctest test; 30 by default, 300 for race and stress.
 function(rearm_test)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES;LIBS;LABELS")
@@ -36,6 +41,9 @@ function(rearm_test)
   rearm_private(${arg_NAME})
   target_include_directories(${arg_NAME} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
   target_link_libraries(${arg_NAME} PRIVATE ${arg_LIBS} GTest::gtest_main GTest::gmock)
+  if(TARGET rearm_emulated_poller AND NOT arg_LIBS STREQUAL "rearm::base")
+    target_link_libraries(${arg_NAME} PRIVATE rearm_emulated_poller)
+  endif()
   if(REARM_BUILD_SCHED)
     # The scheduler's private headers switch stacks inline.
     target_link_libraries(${arg_NAME} PRIVATE Boost::headers)
@@ -69,5 +77,20 @@ function(rearm_test)
     file(WRITE "${labels_file}"
       "set_tests_properties(\${${arg_NAME}_cases} PROPERTIES LABELS \"${arg_LABELS}\")\n")
     set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${labels_file}")
+  endif()
+
+  # The poller's own tests go through all backends by themselves.
+  if(TARGET rearm_emulated_poller AND arg_LIBS MATCHES "rearm::(sched|net)")
+    foreach(backend IN LISTS REARM_TEST_BACKENDS)
+      set(test ${arg_NAME}.over_${backend})
+      add_test(NAME ${test} COMMAND ${arg_NAME} --gtest_brief=1)
+      math(EXPR timeout "300 * ${REARM_TEST_TIMEOUT_SCALE}")
+      set_tests_properties(${test} PROPERTIES
+        LABELS "${arg_LABELS};backend;${backend};slow" TIMEOUT ${timeout}
+        ENVIRONMENT "REARM_BACKEND=${backend};REARM_TEST_SCALE=1")
+      if(whole_program)
+        set_tests_properties(${test} PROPERTIES RUN_SERIAL ON)
+      endif()
+    endforeach()
   endif()
 endfunction()

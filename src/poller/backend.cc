@@ -6,6 +6,9 @@
 #if defined(__linux__)
 #include "poller/backend_epoll.h"
 #endif
+#if __has_include(<port.h>)
+#include "poller/backend_event_port.h"
+#endif
 #include "poller/backend_poll.h"
 
 namespace rearm {
@@ -26,6 +29,9 @@ constexpr Entry entry() {
 constexpr std::array kBackends = {
 #if defined(__linux__)
     entry<EpollBackend>(),
+#endif
+#if __has_include(<port.h>)
+    entry<EventPortBackend>(),
 #endif
     entry<PollBackend>(),
 };

@@ -39,7 +39,7 @@ TEST_P(CloseRace, AWaitDuringTheCloseArmsNothingAndIsNotLost) {
     waiter.returns = 0;
   };
   race(
-      scaled(25'000), [&](std::size_t i) { lanes[i].token = add(event_fd()); },
+      rounds(25'000), [&](std::size_t i) { lanes[i].token = add(event_fd()); },
       {[&](std::size_t i) {
          Lane& lane = lanes[i];
          lane.read = poller().wait(lane.token, Direction::kRead, lane.reader);
@@ -78,7 +78,7 @@ TEST_P(CloseRace, OfTwoClosesOneWinsAndTheOtherTouchesNothing) {
     };
   };
   race(
-      scaled(25'000),
+      rounds(25'000),
       [&](std::size_t i) {
         lanes[i].token = add(event_fd());
         lanes[i].reader.returns = 0;
@@ -113,7 +113,7 @@ TEST_P(CloseRace, AnOperationInFlightNeverMeetsAStrangerUnderItsNumber) {
   };
   std::array<Lane, kLanes> lanes;
   race(
-      scaled(25'000),
+      rounds(25'000),
       [&](std::size_t i) {
         lanes[i].token = add(event_fd(kOurs));
         lanes[i].value = 0;
@@ -156,7 +156,7 @@ TEST_P(CloseRace, TheLastOneOutClosesTheNumberWhoeverItIs) {
   };
   std::array<Lane, kLanes> lanes;
   race(
-      scaled(25'000),
+      rounds(25'000),
       [&](std::size_t i) {
         Lane& lane = lanes[i];
         UniqueFd fd = event_fd();
@@ -183,7 +183,7 @@ TEST_P(CloseRace, ANumberIsNeverGivenBackUnderAnOperation) {
   };
   std::array<Lane, kLanes> lanes;
   race(
-      scaled(25'000), [&](std::size_t i) { lanes[i].token = add(event_fd()); },
+      rounds(25'000), [&](std::size_t i) { lanes[i].token = add(event_fd()); },
       {[&](std::size_t i) {
          Lane& lane = lanes[i];
          const auto operation = poller().begin(lane.token, Direction::kRead);

@@ -45,7 +45,7 @@ class WaitRace : public RaceTest {
 // deadline came first (R54: golang/go#45211).
 TEST_P(WaitRace, ADeadlineDuringTheReportEndsTheWaitOnce) {
   race(
-      scaled(25'000),
+      rounds(25'000),
       [&](std::size_t i) {
         Lane& lane = lanes_[i];
         begin(lane);
@@ -71,7 +71,7 @@ TEST_P(WaitRace, ADeadlineDuringTheReportEndsTheWaitOnce) {
 // deadline gone without either knowing of the other.
 TEST_P(WaitRace, ADeadlineDuringTheParkStopsItOrTakesTheWaiter) {
   race(
-      scaled(25'000), [&](std::size_t i) { begin(lanes_[i]); },
+      rounds(25'000), [&](std::size_t i) { begin(lanes_[i]); },
       {[&](std::size_t i) { wait(lanes_[i], 0); }, [&](std::size_t i) { cancel(lanes_[i]); }},
       [&](std::size_t i) {
         Lane& lane = lanes_[i];
@@ -90,7 +90,7 @@ TEST_P(WaitRace, ADeadlineDuringTheParkStopsItOrTakesTheWaiter) {
 // the waiter sleeps although the descriptor is ready.
 TEST_P(WaitRace, AReportDuringTheParkIsSeen) {
   race(
-      scaled(25'000), [&](std::size_t i) { begin(lanes_[i]); },
+      rounds(25'000), [&](std::size_t i) { begin(lanes_[i]); },
       {[&](std::size_t) { settle(); }, [&](std::size_t i) { make_readable(lanes_[i].fd); },
        [&](std::size_t i) { wait(lanes_[i], 0); }},
       [&](std::size_t i) {
@@ -108,7 +108,7 @@ TEST_P(WaitRace, AReportDuringTheParkIsSeen) {
 // and one takes the other's place.
 TEST_P(WaitRace, OfTwoWaitersOneParksAndTheOtherIsBusy) {
   race(
-      scaled(25'000), [&](std::size_t i) { begin(lanes_[i]); },
+      rounds(25'000), [&](std::size_t i) { begin(lanes_[i]); },
       {[&](std::size_t i) { wait(lanes_[i], 0); }, [&](std::size_t i) { wait(lanes_[i], 1); }},
       [&](std::size_t i) {
         Lane& lane = lanes_[i];
@@ -125,7 +125,7 @@ TEST_P(WaitRace, OfTwoWaitersOneParksAndTheOtherIsBusy) {
 // comes back twice; the sweep must stand descriptors that are closed under it.
 TEST_P(WaitRace, CancellingEverythingDuringParkAndCloseReturnsEachWaiterOnce) {
   race(
-      scaled(10'000), [&](std::size_t i) { begin(lanes_[i]); },
+      rounds(10'000), [&](std::size_t i) { begin(lanes_[i]); },
       {[&](std::size_t) {
          (void)count_returns(core_of(poller())->cancel_all(WakeReason::kCancelled));
        },

@@ -72,9 +72,9 @@ class WakeRace : public RaceTest {
 // wait, and while the wake before it is being taken. Forbidden: that the collector goes to sleep
 // although work was posted and a wake followed.
 TEST_P(WakeRace, AWakeIsNeverLostHoweverItFallsOnTheWait) {
-  const std::uint64_t rounds = scaled(25'000);
+  const std::uint64_t all = rounds(25'000);
   Jitter jitter(7);
-  for (std::uint64_t i = 0; i < rounds; ++i) {
+  for (std::uint64_t i = 0; i < all; ++i) {
     post_and_wake(0);
     jitter.delay();
     post_and_wake(0);  // Falls on the return of the first.
@@ -85,11 +85,11 @@ TEST_P(WakeRace, AWakeIsNeverLostHoweverItFallsOnTheWait) {
 // Race: two threads wake at once, so that one is merged with the other. Forbidden: that what the
 // merged one had posted is not seen.
 TEST_P(WakeRace, AMergedWakeIsAsGoodAsItsOwn) {
-  const std::uint64_t rounds = scaled(25'000);
+  const std::uint64_t all = rounds(25'000);
   std::atomic<bool> failed{false};
   const auto poster = [&](std::size_t which) {
     Jitter jitter(static_cast<std::uint32_t>(which));
-    for (std::uint64_t i = 0; i < rounds && !failed; ++i) {
+    for (std::uint64_t i = 0; i < all && !failed; ++i) {
       post_and_wake(which);
       if (!is_seen(which)) failed = true;
       jitter.delay();

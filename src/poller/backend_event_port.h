@@ -1,0 +1,47 @@
+// The event port backend (illumos, Solaris): associated for both directions, again after each
+// report. The kernel's behaviour and the strategy are explained in backend_event_port.cc.
+#pragma once
+
+#include <port.h>
+
+#include <array>
+#include <span>
+#include <string_view>
+#include <system_error>
+
+#include "poller/backend.h"
+#include "poller/number_set.h"
+
+namespace rearm {
+
+class EventPortBackend {
+ public:
+  static constexpr std::string_view kName = "event_port";
+  static constexpr bool kNeedsArm = true;
+
+  EventPortBackend() = default;
+  EventPortBackend(const EventPortBackend&) = delete;
+  EventPortBackend& operator=(const EventPortBackend&) = delete;
+  ~EventPortBackend();
+
+  [[nodiscard]] std::error_code open();
+  [[nodiscard]] std::error_code add(int fd, Token token);
+  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest);
+  void remove(int fd);
+  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline);
+  void wake() noexcept;
+
+  [[nodiscard]] int native_handle() const noexcept { return port_; }
+
+ private:
+  // How many reports are taken from the kernel at once, as in the epoll backend.
+  static constexpr std::size_t kBatch = 512;
+
+  std::size_t wait_kernel(std::size_t max_events, Deadline deadline);
+
+  int port_ = -1;
+  NumberSet added_;
+  std::array<port_event_t, kBatch> batch_;
+};
+
+}  // namespace rearm

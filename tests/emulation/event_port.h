@@ -1,0 +1,77 @@
+// What a test may ask of the emulated event ports, and which of their freaks it may provoke.
+//
+// The faults are things that the real kernel does now and then, or that its documents allow. They
+// are drawn from a seeded sequence; rates are in thousandths. Without faults the emulation does
+// what illumos does when nothing special happens.
+//
+// REARM_PORT_FAULTS=<seed> in the environment turns on event_port_mixture(seed) for the process:
+// the faults that a program which keeps the contract cannot notice except by the clock.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace rearm::test {
+
+struct EventPortFaults {
+  std::uint64_t seed = 1;
+
+  // port_getn() with a timeout has slept and has events: it says ETIME and returns them.
+  unsigned etime_with_events = 0;
+  // A call that is about to sleep returns EINTR. The count keeps its input value, always.
+  unsigned eintr = 0;
+  // An event of a descriptor has an empty mask. In blocking calls only.
+  unsigned fired_mask_zero = 0;
+  // A call that has events sleeps for up to late_copy_us before it returns: what it has copied may
+  // be closed, dissociated or associated again meanwhile.
+  unsigned late_copy = 0;
+  unsigned late_copy_us = 50;
+  // An association for POLLIN fires although there is nothing to read: somebody else has read it.
+  unsigned spurious_pollin = 0;
+  // An association fires for one of POLLIN and POLLOUT although both are true.
+  unsigned narrow_mask = 0;
+
+  // process.max-port-events, which a port reads when it is created.
+  unsigned max_events = 65536;
+  // Of two waiters with one minimum the newer one is first. illumos does so.
+  bool lifo_waiters = true;
+  // A waiter with a larger minimum than all others comes before the last of them. illumos does so,
+  // to go by port_queue_thread(); nobody has seen it.
+  bool mixed_nget_starvation = false;
+};
+
+[[nodiscard]] EventPortFaults event_port_mixture(std::uint64_t seed);
+
+// Takes the place of the faults until the end of the scope. While no other thread runs.
+class ScopedEventPortFaults {
+ public:
+  explicit ScopedEventPortFaults(const EventPortFaults& faults);
+  ~ScopedEventPortFaults();
+  ScopedEventPortFaults(const ScopedEventPortFaults&) = delete;
+  ScopedEventPortFaults& operator=(const ScopedEventPortFaults&) = delete;
+
+ private:
+  EventPortFaults before_;
+};
+
+// Called at the beginning of each port_associate(), and when port_getn() has copied events and is
+// about to return, with no lock held. Set while no other thread runs.
+struct EventPortHooks {
+  std::function<void()> on_associate;
+  std::function<void()> on_retrieve;
+};
+EventPortHooks& event_port_hooks();
+
+// What programs have done that they should not, in this process so far. Starts anew.
+struct EventPortBreaches {
+  std::uint64_t associates_of_closed_numbers = 0;
+  std::uint64_t associates_at_once = 0;  // Two of one number; port_associate(3C) forbids it.
+
+  friend bool operator==(const EventPortBreaches&, const EventPortBreaches&) = default;
+};
+[[nodiscard]] EventPortBreaches take_event_port_breaches();
+
+// Whether the port still knows the number: associated, or reported and not dissociated.
+[[nodiscard]] bool event_port_knows(int port, int fd);
+
+}  // namespace rearm::test

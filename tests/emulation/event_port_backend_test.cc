@@ -1,0 +1,138 @@
+// The event port backend against what the kernel does rarely, which the conformance suite cannot
+// bring about: the limit of events, empty masks, and events that come with an error.
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "emulation/event_port.h"
+#include "poller/backend_event_port.h"
+#include "support/sockets.h"
+#include "support/threads.h"
+
+namespace rearm::test {
+namespace {
+
+constexpr unsigned kAlways = 1'000;
+constexpr Token kToken{.slot = 3, .generation = 7};
+
+class EventPortBackendTest : public ::testing::Test {
+ protected:
+  void open(const EventPortFaults& faults) {
+    faults_ = std::make_unique<ScopedEventPortFaults>(faults);
+    backend_ = std::make_unique<EventPortBackend>();
+    ASSERT_FALSE(backend_->open());
+  }
+
+  void TearDown() override {
+    backend_.reset();
+    faults_.reset();
+  }
+
+  WaitResult wait(Deadline deadline) { return backend_->wait(events_, deadline); }
+  WaitResult wait_now() { return wait(Deadline::at_ns(0)); }
+  static Deadline soon() { return Deadline::after(std::chrono::seconds(10)); }
+
+  std::unique_ptr<ScopedEventPortFaults> faults_;
+  std::unique_ptr<EventPortBackend> backend_;
+  std::array<Event, 8> events_;
+  FdPair pair_ = socket_pair();
+};
+
+TEST_F(EventPortBackendTest, TheLimitOfEventsIsAnErrorOfAddAndFreeAgainAfterRemove) {
+  open({.max_events = 1});
+  ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));
+  const std::error_code refused = backend_->add(pair_.b.get(), kToken);
+  EXPECT_EQ(refused, std::error_code(EAGAIN, std::system_category()));
+  EXPECT_FALSE(backend_->arm(pair_.a.get(), kToken, Ready::both())) << "taken when it was added";
+  backend_->remove(pair_.a.get());
+  EXPECT_FALSE(backend_->add(pair_.b.get(), kToken)) << "and not taken for one that was added";
+  backend_->remove(pair_.b.get());
+}
+
+// R75 in spirit (polling#74): descriptors have taken all events, so none is left for port_send().
+TEST_F(EventPortBackendTest, AWakeIsHeardThoughDescriptorsHaveTakenAllEvents) {
+  open({.max_events = 1});
+  ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));
+  backend_->wake();
+  EXPECT_TRUE(wait(Deadline::never()).woken) << "before the wait";
+  EXPECT_FALSE(wait_now().woken) << "one wake, one return";
+  std::thread waiting([this] { EXPECT_TRUE(wait(Deadline::never()).woken); });
+  let_it_sleep();
+  backend_->wake();
+  waiting.join();
+  // Reports that were queued behind the alert come after it.
+  send_text(pair_.b.get(), "x");
+  ASSERT_FALSE(backend_->arm(pair_.a.get(), kToken, Ready::of(Direction::kRead)));
+  backend_->wake();
+  EXPECT_TRUE(wait_now().woken);
+  EXPECT_EQ(wait_now().count, 1U);
+  backend_->remove(pair_.a.get());
+}
+
+// R36 (golang/go#35261)
+TEST_F(EventPortBackendTest, EventsThatComeWithATimeoutCount) {
+  open({.etime_with_events = kAlways});
+  ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));
+  ASSERT_FALSE(backend_->arm(pair_.a.get(), kToken, Ready::of(Direction::kRead)));
+  send_text(pair_.b.get(), "x");
+  const WaitResult result = wait(soon());
+  ASSERT_EQ(result.count, 1U);
+  EXPECT_EQ(events_[0].token, kToken);
+  EXPECT_EQ(events_[0].ready, Ready::of(Direction::kRead));
+  backend_->remove(pair_.a.get());
+}
+
+// R37 (golang/go#45643): the count that an interrupted call leaves is no number of events.
+TEST_F(EventPortBackendTest, AnInterruptedWaitReturnsNothing) {
+  open({.eintr = kAlways});
+  ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));
+  for (int i = 0; i < 3; ++i) {
+    const WaitResult result = wait(Deadline::never());
+    EXPECT_EQ(result.count, 0U);
+    EXPECT_FALSE(result.woken);
+  }
+  ASSERT_FALSE(backend_->arm(pair_.a.get(), kToken, Ready::of(Direction::kWrite)));
+  EXPECT_EQ(wait(soon()).count, 1U) << "and loses nothing";
+  backend_->remove(pair_.a.get());
+}
+
+TEST_F(EventPortBackendTest, AnEmptyMaskIsAReportOfNothing) {
+  open({.fired_mask_zero = kAlways});
+  ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));
+  ASSERT_FALSE(backend_->arm(pair_.a.get(), kToken, Ready::of(Direction::kWrite)));
+  ASSERT_EQ(wait(soon()).count, 1U);
+  EXPECT_EQ(events_[0].token, kToken);
+  EXPECT_TRUE(events_[0].ready.empty()) << "so that the poller arms again";
+  ASSERT_FALSE(backend_->arm(pair_.a.get(), kToken, Ready::of(Direction::kWrite)));
+  ASSERT_EQ(wait_now().count, 1U);
+  EXPECT_EQ(events_[0].ready, Ready::of(Direction::kWrite));
+  backend_->remove(pair_.a.get());
+}
+
+TEST_F(EventPortBackendTest, ANumberThatIsAddedTwiceIsRefusedByName) {
+  open({});
+  ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));
+  EXPECT_EQ(backend_->add(pair_.a.get(), {.slot = 4, .generation = 1}), std::errc::file_exists);
+  ASSERT_FALSE(backend_->arm(pair_.a.get(), kToken, Ready::of(Direction::kWrite)));
+  ASSERT_EQ(wait_now().count, 1U);
+  EXPECT_EQ(events_[0].token, kToken) << "the first one goes on";
+  backend_->remove(pair_.a.get());
+  EXPECT_FALSE(backend_->add(pair_.a.get(), kToken));
+  backend_->remove(pair_.a.get());
+}
+
+TEST_F(EventPortBackendTest, ArmingANumberThatWasClosedIsClosed) {
+  open({});
+  const int number = pair_.a.get();
+  ASSERT_FALSE(backend_->add(number, kToken));
+  pair_.a.reset();
+  EXPECT_EQ(backend_->arm(number, kToken, Ready::both()), Errc::kClosed);
+  backend_->remove(number);
+  (void)take_event_port_breaches();
+}
+
+}  // namespace
+}  // namespace rearm::test
