@@ -14,7 +14,7 @@ else()
 endif()
 include(GoogleTest)
 
-set(REARM_TEST_BACKENDS "poll;event_port" CACHE STRING
+set(REARM_TEST_BACKENDS "poll;event_port;kqueue" CACHE STRING
     "Backends beside the default over which the tests of scheduler and sockets run, too")
 
 # rearm_test(NAME <name> SOURCES <file>... [LIBS <target>...] LABELS <label>... [TIMEOUT <seconds>])

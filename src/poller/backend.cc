@@ -9,6 +9,9 @@
 #if __has_include(<port.h>)
 #include "poller/backend_event_port.h"
 #endif
+#if __has_include(<sys/event.h>)
+#include "poller/backend_kqueue.h"
+#endif
 #include "poller/backend_poll.h"
 
 namespace rearm {
@@ -32,6 +35,9 @@ constexpr std::array kBackends = {
 #endif
 #if __has_include(<port.h>)
     entry<EventPortBackend>(),
+#endif
+#if __has_include(<sys/event.h>)
+    entry<KqueueBackend>(),
 #endif
     entry<PollBackend>(),
 };

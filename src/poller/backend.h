@@ -15,7 +15,8 @@
 //   wake        make the wait in progress, or else the next one, return early
 //
 // The slack. An event is a hint. A backend may report what is not (any more) true, may merge two
-// reports into one or split one into two, may report a token that was removed meanwhile. Losing a
+// reports into one or split one into two, may report a token that was removed meanwhile, may say
+// that it was woken when nobody did, and may report nothing but `kHangUp`. Losing a
 // report is the only crime. Errors and hang-ups of a descriptor are reported as readiness of both
 // directions, because the system call that follows tells the truth; `kHangUp` says besides that the
 // end may be near, so that a short read does not prove that there is nothing left to read.

@@ -29,15 +29,16 @@
 //   port_getn() may return ETIME together with events (golang/go#35261 lost them), does not touch
 //   the count on EINTR, and is said to have returned events with it all the same (libuv, sunos.c).
 //   So the first entry's source is cleared before the call, and an entry without one is skipped.
-//   The minimum is always one: waiters with different minima on one port can starve each other.
-//   A timeout becomes an instant on the wall clock, so very long ones are cut: the poller waits on.
-//   An event may have an empty mask (golang/go, netpoll_solaris.go); the association has been used
-//   up all the same, so it is passed on as a report of nothing, upon which the poller re-arms.
-//   port_dissociate() says ENOENT for what was reported and not associated again; it has forgotten
-//   the number nevertheless.
-//   Urgent data is not asked for: it stays a level until it is taken, so that a port which is told
-//   again each time would report it for ever to somebody who does not want it.
-//   A port cannot be created close-on-exec: another thread's fork and exec in between inherits it.
+//   EINVAL with a sound timeout is a bug of some illumos kernels (15254: a clobbered register):
+//   once is an early return, twice in a row is ours. The minimum is always one: waiters with
+//   different minima on one port can starve each other. A timeout becomes an instant on the wall
+//   clock, so very long ones are cut: the poller waits on. An event may have an empty mask
+//   (golang/go, netpoll_solaris.go); the association has been used up all the same, so it is passed
+//   on as a report of nothing, upon which the poller re-arms. port_dissociate() says ENOENT for
+//   what was reported and not associated again; it has forgotten the number nevertheless. Urgent
+//   data is not asked for: it stays a level until it is taken, so that a port which is told again
+//   each time would report it for ever to somebody who does not want it. A port cannot be created
+//   close-on-exec: another thread's fork and exec in between inherits it.
 #include "poller/backend_event_port.h"
 
 #include <fcntl.h>
@@ -50,6 +51,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
+#include <utility>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -186,7 +188,10 @@ std::size_t EventPortBackend::wait_kernel(std::size_t max_events, Deadline deadl
   unsigned count = 1;
   const int result =
       ::port_getn(port_, batch_.data(), static_cast<unsigned>(max_events), &count, until);
-  if (result != 0 && errno != EINTR && errno != ETIME) impossible_errno("port_getn", port_, errno);
+  const int error = result != 0 ? errno : 0;
+  const bool was_invalid = std::exchange(was_invalid_, error == EINVAL);
+  if (error == EINVAL && !was_invalid) return 0;
+  if (error != 0 && error != EINTR && error != ETIME) impossible_errno("port_getn", port_, error);
   return std::min<std::size_t>(count, max_events);
 }
 

@@ -40,6 +40,7 @@ class EventPortBackend {
   std::size_t wait_kernel(std::size_t max_events, Deadline deadline);
 
   int port_ = -1;
+  bool was_invalid_ = false;  // The last wait ended with EINVAL. The waiting thread's.
   NumberSet added_;
   std::array<port_event_t, kBatch> batch_;
 };

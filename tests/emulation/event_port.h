@@ -20,6 +20,9 @@ struct EventPortFaults {
   unsigned etime_with_events = 0;
   // A call that is about to sleep returns EINTR. The count keeps its input value, always.
   unsigned eintr = 0;
+  // A call with a timeout that is about to sleep returns EINVAL, never twice in a row: illumos
+  // 15254, where an interrupt could clobber the register that the timeout was computed in.
+  unsigned einval = 0;
   // An event of a descriptor has an empty mask. In blocking calls only.
   unsigned fired_mask_zero = 0;
   // A call that has events sleeps for up to late_copy_us before it returns: what it has copied may

@@ -52,6 +52,17 @@ TEST_F(EventPortBackendTest, TheLimitOfEventsIsAnErrorOfAddAndFreeAgainAfterRemo
   backend_->remove(pair_.b.get());
 }
 
+// R64 (illumos 15254): once is an early return.
+TEST_F(EventPortBackendTest, AnInvalidArgumentOutOfTheBlueIsAnEarlyReturn) {
+  open({.einval = kAlways});
+  ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));
+  ASSERT_FALSE(backend_->arm(pair_.a.get(), kToken, Ready::of(Direction::kRead)));
+  EXPECT_EQ(wait(soon()).count, 0U);
+  send_text(pair_.b.get(), "x");
+  EXPECT_EQ(wait(soon()).count, 1U);
+  backend_->remove(pair_.a.get());
+}
+
 // R75 in spirit (polling#74): descriptors have taken all events, so none is left for port_send().
 TEST_F(EventPortBackendTest, AWakeIsHeardThoughDescriptorsHaveTakenAllEvents) {
   open({.max_events = 1});

@@ -65,6 +65,7 @@ EventPortFaults event_port_mixture(std::uint64_t seed) {
   return {.seed = seed,
           .etime_with_events = 250,
           .eintr = 125,
+          .einval = 60,
           .fired_mask_zero = 60,
           .late_copy = 60,
           .late_copy_us = 50,

@@ -46,6 +46,16 @@ TEST_F(EventPortFault, Eintr) {
   EXPECT_EQ(await().count, 1U) << "no sleep, no interruption";
 }
 
+// R64.
+TEST_F(EventPortFault, Einval) {
+  turn_on({.einval = kAlways});
+  timespec timeout = kShort;
+  EXPECT_EQ(getn(4, 1, &timeout).error, EINVAL);
+  EXPECT_EQ(getn(4, 1, &timeout).error, ETIME) << "never twice in a row";
+  ASSERT_EQ(send(1), 0);
+  EXPECT_EQ(await().count, 1U) << "no sleep, no garbage";
+}
+
 TEST_F(EventPortFault, FiredMaskZero) {
   turn_on({.fired_mask_zero = kAlways});
   FdPair pair = socket_pair();

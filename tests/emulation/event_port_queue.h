@@ -157,6 +157,7 @@ class Port {
   int shown_ = -1;  // In the outer set: readable while the queue is not empty.
   bool is_shown_ = false;
   bool is_closed_ = false;
+  bool was_invalid_ = false;  // The last call that wanted to sleep was refused.
   unsigned max_events_ = 0;
   unsigned used_events_ = 0;  // Associations, and events that were sent.
   std::uint32_t last_arm_ = 0;

@@ -136,6 +136,8 @@ Answer Port::sleep_and_collect(Lock& lock, const Request& request,
       break;
     } else if (happens(faults().eintr)) {
       error = EINTR;
+    } else if (until_ns && !was_invalid_ && happens(faults().einval)) {
+      error = EINVAL;
     } else {
       self.signalled = false;
       error = sleep(lock, self, until_ns);
@@ -145,8 +147,10 @@ Answer Port::sleep_and_collect(Lock& lock, const Request& request,
   // Here is a hole of illumos (K): a head that was signalled and leaves with EINTR or ETIME signals
   // nobody, so with several waiters an event may stay until the next one comes.
   dequeue(self);
+  was_invalid_ = error == EINVAL;
   // (G) Without events; a port_get() whose time is over leaves them in the queue, too.
-  if (error == EINTR || error == EBADFD || (error == ETIME && request.is_single)) {
+  if (error == EINTR || error == EINVAL || error == EBADFD ||
+      (error == ETIME && request.is_single)) {
     return {.error = error};
   }
   if (error == ETIME) pump_now();

@@ -1,0 +1,301 @@
+// How the kernel behaves (kqueue(2) of each system, sys/kern/kern_event.c, bsd/kern/kern_event.c)
+//   A registration (a knote) belongs to a filter and a number, not to what the number refers to:
+//   close() drops it, duplicates have their own. Reading and writing are two filters, reported
+//   apart. Adding runs the filter at once, so readiness that is older is reported too. With
+//   EV_CLEAR each activation is one report, and the filter is run again when it is taken: a report
+//   that is no longer true is dropped silently. Adding what is there already succeeds and replaces
+//   the user's word. EV_EOF comes with data still unread, and on the writing filter after one's own
+//   shutdown. Reports that were copied out are not recalled by close: hence the generation.
+//   All threads that sleep in kevent() wake for one report. A child of fork() has no kqueue.
+//
+// Strategy
+//   Two EV_ADD | EV_CLEAR in a descriptor's life, no system call to arm. EV_RECEIPT makes the
+//   kernel answer each change in its own entry and take no reports in the same call. There is room
+//   for as many entries as changes: without it the first answer ends the call
+//   (dotnet/corefx#30698). Numbers that are watched are in a NumberSet, for the EEXIST that kqueue
+//   does not say.
+//   EV_EOF and EV_ERROR wake both directions: macOS tells a pipe's writer of the end through the
+//   reading filter.
+//   A refusal to watch one direction may itself be news. EPIPE, and EBADF on NetBSD, say that the
+//   reader of a pipe is gone; other refusals, that the direction is never waited for. If the other
+//   filter was taken, or the news was EPIPE, the descriptor is added and both directions are
+//   reported as ready, by a list that the next wait looks at.
+//   The wake is an EVFILT_USER with EV_CLEAR. It is triggered without flags, because EV_CLEAR in
+//   the trigger cancels it on FreeBSD. Every change replaces the user's word, so each gives it
+//   anew. Where the kernel has no such filter, which only trying tells, it is a pipe that wait()
+//   empties.
+//
+// Quirks
+//   - All: regular files are always ready and epoll refuses them, but kqueue takes them, to tell of
+//     growth (FreeBSD has crashed on it, golang/go#19093): they and directories are refused here.
+//     What else is always ready, such as /dev/null, NetBSD and OpenBSD take; it does no harm.
+//   - All: urgent data (MSG_OOB) is not in EVFILT_READ, and FreeBSD and NetBSD have no other filter
+//     for it. A read stops at the urgent mark and may leave data behind it that was reported with
+//     the rest: so each report of reading says that a short read proves nothing.
+//   - NetBSD: filter, flags and counts have other types than elsewhere; before 10, udata as well.
+//   - NetBSD before 10, OpenBSD before 7.8: no EVFILT_USER.
+//   - macOS: a wait may fail with ETIMEDOUT (golang/go#59679), and a very long one with EINVAL;
+//     OpenBSD ends long ones early. All waits are at most a day, after which nothing is reported.
+//   - macOS: a FIFO's reader is not told of the end (golang/go#24164); /dev/tty is refused.
+#include "poller/backend_kqueue.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdint>
+#include <ctime>
+#include <new>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "poller/fd_flags.h"
+
+namespace rearm {
+namespace {
+
+using Kevent = struct ::kevent;
+
+constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+constexpr std::int64_t kLongestWaitNs = 24 * 60 * 60 * kNsPerSecond;
+
+// Generation 0 names no descriptor, so this cannot be mistaken for one.
+constexpr Token kWakeToken{};
+
+std::error_code last_error() { return {errno, std::system_category()}; }
+std::error_code system_error(int error) { return {error, std::system_category()}; }
+
+// void*, or intptr_t on older NetBSD.
+using UserWord = decltype(Kevent::udata);
+static_assert(sizeof(UserWord) == sizeof(Token),
+              "a token fills 64 bits, so this backend needs a 64-bit system");
+
+// By hand, because EV_SET casts as C does, and each system has its own types.
+Kevent change_of(std::uintptr_t ident, int filter, unsigned flags, Token token) {
+  Kevent change{};
+  change.ident = ident;
+  change.filter = static_cast<decltype(change.filter)>(filter);
+  change.flags = static_cast<decltype(change.flags)>(flags);
+  change.udata = std::bit_cast<UserWord>(token);
+  return change;
+}
+
+bool is_filter(const Kevent& event, int filter) {
+  return event.filter == static_cast<decltype(event.filter)>(filter);
+}
+
+// NetBSD counts in size_t, the others in int.
+template <class Count>
+int call_kevent(int (*function)(int, const Kevent*, Count, Kevent*, Count, const timespec*), int fd,
+                std::span<const Kevent> changes, std::span<Kevent> events,
+                const timespec* timeout) {
+  return function(fd, changes.data(), static_cast<Count>(changes.size()), events.data(),
+                  static_cast<Count>(events.size()), timeout);
+}
+
+// What kernels say to a filter that a kind of file does not have.
+bool means_unsupported(int error) {
+  switch (error) {
+    case EINVAL:
+    case ENODEV:
+    case ENXIO:
+    case EPERM:
+    case ENOTSUP: return true;
+    default: return error == EOPNOTSUPP;  // The same as ENOTSUP on some systems.
+  }
+}
+
+// Sets no direction, but says that a short read proves nothing.
+constexpr Ready kMayHideMore = Ready::hang_up().without(Ready::both());
+
+Ready ready_of(const Kevent& event) {
+  if ((event.flags & (EV_EOF | EV_ERROR)) != 0) return Ready::hang_up();
+  if (is_filter(event, EVFILT_READ)) return Ready::of(Direction::kRead) | kMayHideMore;
+  return Ready::of(Direction::kWrite);
+}
+
+}  // namespace
+
+KqueueBackend::~KqueueBackend() {
+  for (const int fd : wake_pipe_) {
+    if (fd >= 0) ::close(fd);
+  }
+  // In a child the number is free, or somebody else's.
+  if (kqueue_fd_ >= 0 && owner_ == ::getpid()) ::close(kqueue_fd_);
+}
+
+std::error_code KqueueBackend::open() {
+  kqueue_fd_ = ::kqueue();
+  if (kqueue_fd_ < 0) return last_error();
+  owner_ = ::getpid();
+  if (::fcntl(kqueue_fd_, F_SETFD, FD_CLOEXEC) < 0) return last_error();
+  return open_wake();
+}
+
+std::error_code KqueueBackend::open_wake() {
+#ifdef EVFILT_USER
+  const Kevent user = change_of(0, EVFILT_USER, EV_ADD | EV_CLEAR, kWakeToken);
+  if (call_kevent(&::kevent, kqueue_fd_, {&user, 1}, {}, nullptr) == 0) return {};
+  if (!means_unsupported(errno)) return last_error();
+#endif
+  if (::pipe(wake_pipe_.data()) != 0) return last_error();
+  for (const int fd : wake_pipe_) {
+    if (const std::error_code error = make_nonblocking_cloexec(fd)) return error;
+  }
+  const Kevent reading = change_of(static_cast<std::uintptr_t>(wake_pipe_[0]), EVFILT_READ,
+                                   EV_ADD | EV_CLEAR, kWakeToken);
+  if (call_kevent(&::kevent, kqueue_fd_, {&reading, 1}, {}, nullptr) != 0) return last_error();
+  return {};
+}
+
+std::error_code KqueueBackend::add(int fd, Token token) {
+  struct stat status;
+  if (::fstat(fd, &status) != 0) return errno == EBADF ? Errc::kClosed : last_error();
+  if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode)) {
+    return Errc::kNotPollable;
+  }
+  switch (numbers_.insert(fd)) {
+    case NumberSet::Inserted::kYes: break;
+    case NumberSet::Inserted::kWasThere: return system_error(EEXIST);
+    case NumberSet::Inserted::kNoMemory: return system_error(ENOMEM);
+  }
+  const std::error_code error = settle_add(fd, token, change_both(fd, EV_ADD | EV_CLEAR, token));
+  if (error) remove(fd);
+  return error;
+}
+
+std::error_code KqueueBackend::settle_add(int fd, Token token, Outcome outcome) {
+  const auto [read, write] = outcome;
+  if (read == 0 && write == 0) return {};
+  for (const int error : {read, write}) {
+    if (error != 0 && error != EPIPE && error != EBADF && !means_unsupported(error)) {
+      return system_error(error);
+    }
+  }
+  // NetBSD says EBADF when the reader of a pipe is gone, too.
+  const bool says_closed = read == EBADF || write == EBADF;
+  if (says_closed && ((read != 0 && write != 0) || ::fcntl(fd, F_GETFD) < 0)) return Errc::kClosed;
+  const bool says_end = read == EPIPE || write == EPIPE;
+  if (read != 0 && write != 0 && !says_end) return Errc::kNotPollable;
+  return report_later(token);
+}
+
+std::error_code KqueueBackend::arm(int /*fd*/, Token /*token*/, Ready /*interest*/) { return {}; }
+
+void KqueueBackend::remove(int fd) {
+  // EBADF and ENOENT mean that the number was closed behind the library, or that the filter was
+  // never taken: nothing is left to do.
+  (void)change_both(fd, EV_DELETE, {});
+  numbers_.erase(fd);
+}
+
+KqueueBackend::Outcome KqueueBackend::change_both(int fd, unsigned flags, Token token) {
+  const auto ident = static_cast<std::uintptr_t>(fd);
+#ifdef EV_RECEIPT
+  const std::array changes = {change_of(ident, EVFILT_READ, flags | EV_RECEIPT, token),
+                              change_of(ident, EVFILT_WRITE, flags | EV_RECEIPT, token)};
+  std::array<Kevent, 2> receipts;
+  const timespec at_once{};
+  const int count = call_kevent(&::kevent, kqueue_fd_, changes, receipts, &at_once);
+  if (count < 0) return {errno, errno};
+  Outcome outcome{EIO, EIO};  // No kernel leaves a receipt out.
+  for (const Kevent& receipt : std::span(receipts).first(static_cast<std::size_t>(count))) {
+    (is_filter(receipt, EVFILT_READ) ? outcome.read : outcome.write) =
+        static_cast<int>(receipt.data);
+  }
+  return outcome;
+#else
+  const auto change = [&](int filter) {
+    const Kevent one = change_of(ident, filter, flags, token);
+    return call_kevent(&::kevent, kqueue_fd_, {&one, 1}, {}, nullptr) == 0 ? 0 : errno;
+  };
+  return {change(EVFILT_READ), change(EVFILT_WRITE)};
+#endif
+}
+
+// Makes the wait in progress, or else the next one, report both directions of a descriptor.
+std::error_code KqueueBackend::report_later(Token token) {
+  try {
+    MutexLock lock(mu_);
+    unsaid_.push_back(token);
+    has_unsaid_.store(true, kSeqCst);
+  } catch (const std::bad_alloc&) {
+    return system_error(ENOMEM);
+  }
+  wake();
+  return {};
+}
+
+void KqueueBackend::take_unsaid(std::span<Event> events, WaitResult& result) {
+  // Pairs with report_later(). If it is missed here, the wake that follows the store is not.
+  if (!has_unsaid_.load(kSeqCst)) return;
+  MutexLock lock(mu_);
+  while (!unsaid_.empty() && result.count < events.size()) {
+    events[result.count++] = {unsaid_.back(), Ready::hang_up()};
+    unsaid_.pop_back();
+  }
+  has_unsaid_.store(!unsaid_.empty(), kSeqCst);
+}
+
+WaitResult KqueueBackend::wait(std::span<Event> events, Deadline deadline) {
+  WaitResult result;
+  take_unsaid(events, result);
+  const std::size_t room = std::min(events.size() - result.count, batch_.size());
+  const int count = wait_kernel(room, result.count == 0 ? deadline : Deadline::at_ns(0));
+  if (count < 0) {
+    if (errno == EINTR || errno == ETIMEDOUT) return result;
+    REARM_CHECK(owner_ == ::getpid(),
+                "a poller was used in a child of fork(), which has no kqueue: open it after fork");
+    impossible_errno("kevent", kqueue_fd_, errno);
+  }
+  for (const Kevent& event : std::span(batch_).first(static_cast<std::size_t>(count))) {
+    const Token token = std::bit_cast<Token>(event.udata);
+    if (token == kWakeToken) {
+      result.woken = true;
+    } else {
+      events[result.count++] = {token, ready_of(event)};
+    }
+  }
+  if (result.woken) {
+    // Whoever writes meanwhile is answered by this return.
+    std::array<char, 64> bytes;
+    while (wake_pipe_[0] >= 0 && ::read(wake_pipe_[0], bytes.data(), bytes.size()) > 0) continue;
+    take_unsaid(events, result);
+  }
+  return result;
+}
+
+void KqueueBackend::wake() noexcept {
+  const int saved_errno = errno;  // May be called from a signal handler.
+  if (wake_pipe_[1] >= 0) {
+    // EAGAIN means that the pipe is full, hence that an edge is pending.
+    (void)!::write(wake_pipe_[1], "", 1);
+  } else {
+#ifdef EVFILT_USER
+    Kevent trigger = change_of(0, EVFILT_USER, 0, kWakeToken);
+    trigger.fflags = NOTE_TRIGGER;
+    (void)call_kevent(&::kevent, kqueue_fd_, {&trigger, 1}, {}, nullptr);
+#endif
+  }
+  errno = saved_errno;
+}
+
+int KqueueBackend::wait_kernel(std::size_t max_events, Deadline deadline) {
+  const std::span<Kevent> room = std::span(batch_).first(max_events);
+  if (deadline.is_standing() || deadline.is_never()) {
+    return call_kevent(&::kevent, kqueue_fd_, {}, room, nullptr);
+  }
+  // An instant that has surely passed costs no look at the clock.
+  const std::int64_t left_ns = deadline.ns() <= 0 ? 0 : deadline.ns() - now_ns();
+  const std::int64_t wait_ns = std::clamp<std::int64_t>(left_ns, 0, kLongestWaitNs);
+  const timespec timeout{.tv_sec = static_cast<time_t>(wait_ns / kNsPerSecond),
+                         .tv_nsec = static_cast<long>(wait_ns % kNsPerSecond)};
+  return call_kevent(&::kevent, kqueue_fd_, {}, room, &timeout);
+}
+
+static_assert(Backend<KqueueBackend>);
+
+}  // namespace rearm

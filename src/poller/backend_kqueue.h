@@ -1,0 +1,76 @@
+// The kqueue backend (FreeBSD, macOS, NetBSD, OpenBSD, DragonFly): edge-triggered, two filters,
+// both added once and never touched again. The kernels' behaviour and the strategy are explained in
+// backend_kqueue.cc.
+#pragma once
+
+// clang-format off: older systems want the types first.
+#include <sys/types.h>
+#include <sys/event.h>
+#include <sys/time.h>
+// clang-format on
+
+#include <array>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "base/atomic.h"
+#include "base/mutex.h"
+#include "poller/backend.h"
+#include "poller/number_set.h"
+
+namespace rearm {
+
+class KqueueBackend {
+ public:
+  static constexpr std::string_view kName = "kqueue";
+  static constexpr bool kNeedsArm = false;
+
+  KqueueBackend() = default;
+  KqueueBackend(const KqueueBackend&) = delete;
+  KqueueBackend& operator=(const KqueueBackend&) = delete;
+  ~KqueueBackend();
+
+  [[nodiscard]] std::error_code open();
+  [[nodiscard]] std::error_code add(int fd, Token token);
+  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest);
+  void remove(int fd);
+  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline);
+  void wake() noexcept;
+
+  [[nodiscard]] int native_handle() const noexcept { return kqueue_fd_; }
+
+ private:
+  // How many reports are taken from the kernel at once; see EpollBackend.
+  static constexpr std::size_t kBatch = 512;
+
+  // What the kernel said to each of two changes: 0 or an errno.
+  struct Outcome {
+    int read;
+    int write;
+  };
+
+  std::error_code open_wake();
+  std::error_code settle_add(int fd, Token token, Outcome outcome);
+  Outcome change_both(int fd, unsigned flags, Token token);
+  std::error_code report_later(Token token) REARM_EXCLUDES(mu_);
+  void take_unsaid(std::span<Event> events, WaitResult& result) REARM_EXCLUDES(mu_);
+  int wait_kernel(std::size_t max_events, Deadline deadline);
+
+  int kqueue_fd_ = -1;
+  pid_t owner_ = -1;  // A child of fork() has no kqueue, though it has this object.
+  // The reading and the writing end, where the kernel has no EVFILT_USER.
+  std::array<int, 2> wake_pipe_{-1, -1};
+
+  NumberSet numbers_;
+
+  // Ends that the kernel told us of by refusing a filter. Empty but for a moment.
+  Mutex mu_;
+  std::vector<Token> unsaid_ REARM_GUARDED_BY(mu_);
+  Atomic<bool> has_unsaid_{false};
+
+  std::array<struct kevent, kBatch> batch_;
+};
+
+}  // namespace rearm

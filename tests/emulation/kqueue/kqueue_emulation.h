@@ -1,0 +1,67 @@
+// What the emulation of kqueue is told beside its system calls: which system it is, and what is to
+// go wrong.
+//
+// A kqueue keeps the quirks and the faults of the moment when it was opened. At the start they come
+// from the environment:
+//
+//   REARM_KQUEUE_SYSTEM   freebsd (the default), macos, netbsd or openbsd
+//   REARM_KQUEUE_FAULTS   a number that is not 0: the mixture below, with that number as its seed
+//
+// The rules are cited where they are applied: filters.cc, knotes.cc and scan.cc.
+#pragma once
+
+#include <cstdint>
+
+namespace rearm::test::kqueue_emulation {
+
+enum class System : std::uint8_t { kFreebsd, kMacos, kNetbsd, kOpenbsd };
+
+// How the systems differ.
+struct Quirks {
+  bool has_user = true;                    // EVFILT_USER exists.
+  bool user_trigger_on_attach = false;     // NOTE_TRIGGER in the creating EV_ADD triggers.
+  bool trigger_with_clear_cancels = true;  // EV_CLEAR in a trigger undoes it.
+  bool enable_disable_is_invalid = true;   // EV_ENABLE | EV_DISABLE is EINVAL.
+  bool keeps_udata = true;                 // EV_KEEPUDATA exists.
+  bool stops_without_room = true;          // A receipt without room for it ends the call.
+  bool oneshot_revalidates = false;        // EV_ONESHOT runs the filter again before it reports.
+  bool returns_add_flag = false;           // Reports carry EV_ADD.
+  bool pipe_write_end_is_oneshot = true;   // A pipe's writer is told of the end once, and dropped.
+  bool pipe_end_is_read = false;           // A pipe's writer is told of the end by EVFILT_READ.
+  bool fifo_is_one_way = true;             // A FIFO's end is silent on what it was not opened for.
+  bool fifo_has_no_end = false;            // A FIFO's reader is not told of the end.
+  bool long_timeout_is_invalid = false;    // EINVAL for a wait of more than three years.
+  bool hides_while_scanned = false;        // A level-triggered knote is away while it is looked at.
+  int broken_pipe_error = 0;               // What EVFILT_WRITE on a pipe without a reader says.
+  int unpollable_error = 0;                // What a device without a filter says.
+};
+
+[[nodiscard]] Quirks quirks_of(System system);
+void set_quirks(const Quirks& quirks);
+
+// Each happens once in that many occasions, by chance; 0 is never.
+struct Faults {
+  std::uint64_t seed = 1;
+  // In the mixture: what a sound program does not notice, because kernels do it.
+  unsigned eintr_one_in = 0;        // A wait that would sleep ends with EINTR, nothing lost.
+  unsigned etimedout_one_in = 0;    // The same with ETIMEDOUT (golang/go#59679); macOS only.
+  unsigned few_one_in = 0;          // Fewer reports than there are and than there is room for.
+  unsigned shuffle_one_in = 0;      // The reports in another order.
+  unsigned late_one_in = 0;         // A pause between taking the reports and returning them.
+  unsigned write_storm_one_in = 0;  // A write filter is activated though nobody met EAGAIN.
+  // Not in it: what the library's tests would rightly notice.
+  unsigned spurious_read_one_in = 0;  // A report of reading that is not true.
+  unsigned no_memory_one_in = 0;      // A registration fails with ENOMEM.
+};
+
+[[nodiscard]] Faults fault_mixture(System system, std::uint64_t seed);
+void set_faults(const Faults& faults);
+
+// Quirks and faults as the environment has them.
+void reset();
+
+// Of a new kqueue.
+[[nodiscard]] Quirks current_quirks();
+[[nodiscard]] Faults current_faults();
+
+}  // namespace rearm::test::kqueue_emulation

@@ -1,0 +1,175 @@
+// KqueueBackend by itself: what it makes of a kernel's answers that only some systems give, beyond
+// what the conformance suite sees.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <span>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "emulation/kqueue/kqueue_emulation.h"
+#include "emulation/kqueue_fixture.h"
+#include "poller/backend_kqueue.h"
+#include "support/leak_check.h"
+#include "support/threads.h"
+
+namespace rearm::test {
+namespace {
+
+using kqueue_emulation::System;
+
+constexpr Token kToken{.slot = 3, .generation = 5};
+
+class KqueueBackendTest : public LeakCheck, public ::testing::WithParamInterface<System> {
+ protected:
+  void SetUp() override {
+    LeakCheck::SetUp();
+    kqueue_emulation::set_quirks(kqueue_emulation::quirks_of(GetParam()));
+    kqueue_emulation::set_faults({});
+    backend_ = std::make_unique<KqueueBackend>();
+    ASSERT_FALSE(backend_->open());
+  }
+  void TearDown() override {
+    backend_.reset();
+    kqueue_emulation::reset();
+    LeakCheck::TearDown();
+  }
+
+  // What one wait says of kToken.
+  struct Said {
+    bool read = false;
+    bool write = false;
+    bool hang_up = false;
+    bool woken = false;
+  };
+  Said wait(Deadline deadline = Deadline::at_ns(0)) {
+    std::array<Event, 8> events;
+    const WaitResult result = backend_->wait(events, deadline);
+    Said said{.woken = result.woken};
+    for (const Event& event : std::span(events).first(result.count)) {
+      EXPECT_EQ(event.token, kToken);
+      said.read |= event.ready.has(Direction::kRead);
+      said.write |= event.ready.has(Direction::kWrite);
+      said.hang_up |= event.ready.has_hang_up();
+    }
+    return said;
+  }
+
+  std::unique_ptr<KqueueBackend> backend_;
+};
+
+// R43 (mio#582): a FIFO on FreeBSD says so by EPIPE and by nothing else.
+TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfWakesBothDirections) {
+  for (FdPair& pair : std::array{pipe_pair(), fifo_pair()}) {
+    pair.a.reset();
+    ASSERT_FALSE(backend_->add(pair.b.get(), kToken));
+    const Said said = wait();
+    EXPECT_TRUE(said.read && said.write && said.hang_up);
+    backend_->remove(pair.b.get());
+    (void)wait();
+    EXPECT_FALSE(wait().write);
+  }
+}
+
+TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfEndsTheWaitInProgress) {
+  FdPair fifo = fifo_pair();
+  fifo.a.reset();
+  std::thread waiting([&] {
+    Said said;
+    while (!said.write) said = wait(Deadline::never());
+  });
+  let_it_sleep();
+  ASSERT_FALSE(backend_->add(fifo.b.get(), kToken));
+  waiting.join();
+  backend_->remove(fifo.b.get());
+}
+
+TEST_P(KqueueBackendTest, ANumberIsRefusedTheSecondTimeAndTakenAgainAfterItWasRemoved) {
+  const FdPair pair = socket_pair();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_FALSE(backend_->add(pair.a.get(), kToken));
+    EXPECT_EQ(backend_->add(pair.a.get(), {.slot = 1, .generation = 1}), std::errc::file_exists);
+    EXPECT_TRUE(wait().write) << "the first one's token is still there";
+    backend_->remove(pair.a.get());
+  }
+}
+
+// A registration that fails leaves nothing behind.
+TEST_P(KqueueBackendTest, ANumberThatWasRefusedMayBeAddedLater) {
+  kqueue_emulation::set_faults({.no_memory_one_in = 2});
+  KqueueBackend scarce;
+  while (scarce.open()) continue;
+  const FdPair pair = socket_pair();
+  int refused = 0;
+  for (int added = 0; added < 20;) {
+    const std::error_code error = scarce.add(pair.a.get(), kToken);
+    if (error) {
+      EXPECT_EQ(error, std::errc::not_enough_memory);
+      ++refused;
+      continue;
+    }
+    ++added;
+    scarce.remove(pair.a.get());
+  }
+  EXPECT_GT(refused, 0);
+}
+
+// R75 (polling#74): where the wake is a pipe, it is full one day; and errno is the caller's.
+TEST_P(KqueueBackendTest, ManyWakesNeitherBlockNorTouchErrnoAndEndOneWait) {
+  errno = 1234;
+  for (int i = 0; i < 70'000; ++i) backend_->wake();
+  EXPECT_EQ(errno, 1234);
+  EXPECT_TRUE(wait(Deadline::never()).woken);
+  EXPECT_FALSE(wait().woken);
+  backend_->wake();
+  EXPECT_TRUE(wait(Deadline::never()).woken);
+}
+
+// The short-read rule must not be trusted: no filter tells of urgent data.
+TEST_P(KqueueBackendTest, EachReportOfReadingSaysThatAShortReadProvesNothing) {
+  const FdPair pair = tcp_pair();
+  ASSERT_FALSE(backend_->add(pair.a.get(), kToken));
+  Said said = wait();
+  EXPECT_TRUE(said.write && !said.read && !said.hang_up);
+  send_text(pair.b.get(), "x");
+  said = wait(Deadline::after(std::chrono::seconds(10)));
+  EXPECT_TRUE(said.read && said.hang_up && !said.write);
+  backend_->remove(pair.a.get());
+}
+
+TEST_P(KqueueBackendTest, AChildOfForkLeavesTheParentsKqueueAlone) {
+  const FdPair pair = socket_pair();
+  ASSERT_FALSE(backend_->add(pair.a.get(), kToken));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool refused = static_cast<bool>(backend_->add(pair.b.get(), kToken));
+    backend_->remove(pair.a.get());
+    backend_->wake();
+    backend_.reset();
+    ::_exit(refused ? 17 : 18);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 17);
+  (void)wait();
+  send_text(pair.b.get(), "x");
+  EXPECT_TRUE(wait(Deadline::after(std::chrono::seconds(10))).read);
+  backend_->remove(pair.a.get());
+}
+
+TEST_P(KqueueBackendTest, WaitingInAChildOfForkStopsItWithASentence) {
+  GTEST_FLAG_SET(death_test_style, "fast");
+  EXPECT_DEATH((void)wait(), "rearm: a poller was used in a child of fork\\(\\)");
+}
+
+INSTANTIATE_TEST_SUITE_P(Systems, KqueueBackendTest,
+                         ::testing::Values(System::kFreebsd, System::kMacos, System::kNetbsd,
+                                           System::kOpenbsd));
+
+}  // namespace
+}  // namespace rearm::test

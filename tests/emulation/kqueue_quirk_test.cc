@@ -1,0 +1,290 @@
+// The switches of the emulation: how the systems differ, and what may go wrong in all of them.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "emulation/kqueue/kqueue_emulation.h"
+#include "emulation/kqueue_fixture.h"
+
+namespace rearm::test {
+namespace {
+
+using kqueue_emulation::Faults;
+using kqueue_emulation::Quirks;
+using kqueue_emulation::System;
+
+constexpr unsigned kEdge = EV_ADD | EV_CLEAR;
+
+class KqueueQuirkTest : public KqueueTest {
+ protected:
+  void SetUp() override { play(System::kFreebsd); }
+  void TearDown() override { kqueue_emulation::reset(); }
+
+  void play(const Quirks& quirks, const Faults& faults = {}) {
+    kqueue_emulation::set_quirks(quirks);
+    kqueue_emulation::set_faults(faults);
+    open();
+  }
+  void play(System system) { play(kqueue_emulation::quirks_of(system)); }
+  void suffer(const Faults& faults) { play(kqueue_emulation::quirks_of(System::kFreebsd), faults); }
+  // One switch, the rest as on FreeBSD.
+  template <class T>
+  void turn(T Quirks::* which, T value) {
+    Quirks quirks = kqueue_emulation::quirks_of(System::kFreebsd);
+    quirks.*which = value;
+    play(quirks);
+  }
+};
+
+TEST_F(KqueueQuirkTest, OlderNetbsdAndOpenbsdHaveNoUserFilter) {
+  EXPECT_TRUE(add_user());
+  for (const System system : {System::kNetbsd, System::kOpenbsd}) {
+    play(system);
+    EXPECT_EQ(apply(7, EVFILT_USER, kEdge), EINVAL);
+  }
+}
+
+// R29 (mio#1987)
+TEST_F(KqueueQuirkTest, ATriggerInTheCreatingChangeCountsOnMacosOnly) {
+  ASSERT_EQ(apply(trigger(kEdge)), 0);
+  EXPECT_TRUE(take().empty());
+  turn(&Quirks::user_trigger_on_attach, true);
+  ASSERT_EQ(apply(trigger(kEdge)), 0);
+  EXPECT_EQ(take().size(), 1U);
+}
+
+TEST_F(KqueueQuirkTest, ATriggerWithClearIsLostOnFreebsd) {
+  ASSERT_TRUE(add_user());
+  ASSERT_EQ(apply(trigger(EV_CLEAR)), 0);
+  EXPECT_TRUE(take().empty());
+  turn(&Quirks::trigger_with_clear_cancels, false);
+  ASSERT_TRUE(add_user());
+  ASSERT_EQ(apply(trigger(EV_CLEAR)), 0);
+  EXPECT_EQ(take().size(), 1U);
+}
+
+TEST_F(KqueueQuirkTest, EnableTogetherWithDisableIsAnErrorOnFreebsd) {
+  const FdPair pair = socket_pair();
+  send_text(pair.b.get(), "x");
+  EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD | EV_ENABLE | EV_DISABLE), EINVAL);
+  turn(&Quirks::enable_disable_is_invalid, false);
+  EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD | EV_ENABLE | EV_DISABLE), 0);
+  EXPECT_TRUE(take().empty()) << "disabling wins";
+}
+
+// K8
+TEST_F(KqueueQuirkTest, FreebsdCanKeepTheUsersWord) {
+  const FdPair pair = socket_pair();
+  send_text(pair.b.get(), "x");
+  for (const bool keeps : {true, false}) {
+    turn(&Quirks::keeps_udata, keeps);
+    ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD, 1), 0);
+    ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ENABLE | EV_KEEPUDATA, 2), 0);
+    EXPECT_EQ(udata_of(take().at(0)), keeps ? 1U : 2U);
+    EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD | EV_KEEPUDATA), keeps ? EINVAL : 0);
+  }
+}
+
+// K11, R41 (corefx#30698)
+TEST_F(KqueueQuirkTest, AReceiptWithoutRoomEndsTheCallOnFreebsd) {
+  const FdPair pair = socket_pair();
+  send_text(pair.b.get(), "x");
+  const Kevents changes = {change(pair.a.get(), EVFILT_READ, kEdge | EV_RECEIPT),
+                           change(pair.a.get(), EVFILT_WRITE, kEdge | EV_RECEIPT)};
+  EXPECT_EQ(::kevent(kq_.get(), changes.data(), 2, nullptr, 0, nullptr), 0);
+  EXPECT_EQ(take().size(), 1U);
+  turn(&Quirks::stops_without_room, false);
+  EXPECT_EQ(::kevent(kq_.get(), changes.data(), 2, nullptr, 0, nullptr), 0);
+  EXPECT_EQ(take().size(), 2U);
+}
+
+// K5
+TEST_F(KqueueQuirkTest, AOneShotIsReportedThoughNoLongerTrueExceptOnMacos) {
+  for (const bool revalidates : {false, true}) {
+    turn(&Quirks::oneshot_revalidates, revalidates);
+    const FdPair pair = socket_pair();
+    send_text(pair.b.get(), "x");
+    ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD | EV_ONESHOT), 0);
+    EXPECT_EQ(drain(pair.a.get()), "x");
+    EXPECT_EQ(take().size(), revalidates ? 0U : 1U);
+    send_text(pair.b.get(), "y");
+    EXPECT_EQ(take().size(), revalidates ? 1U : 0U);
+  }
+}
+
+TEST_F(KqueueQuirkTest, NetbsdReturnsTheAddFlag) {
+  for (const bool returns : {false, true}) {
+    turn(&Quirks::returns_add_flag, returns);
+    const FdPair pair = socket_pair();
+    ASSERT_EQ(apply(pair.a.get(), EVFILT_WRITE, kEdge), 0);
+    EXPECT_EQ(take().at(0).flags & EV_ADD, returns ? EV_ADD : 0);
+  }
+}
+
+TEST_F(KqueueQuirkTest, APipesWriterIsToldOfTheEndOnceOnFreebsd) {
+  for (const bool once : {true, false}) {
+    turn(&Quirks::pipe_write_end_is_oneshot, once);
+    FdPair pair = pipe_pair();
+    ASSERT_EQ(apply(pair.b.get(), EVFILT_WRITE, kEdge), 0);
+    EXPECT_EQ(take().size(), 1U);
+    pair.a.reset();
+    EXPECT_EQ(take().at(0).flags, kEdge - EV_ADD + EV_EOF + (once ? EV_ONESHOT : 0));
+    EXPECT_EQ(apply(pair.b.get(), EVFILT_WRITE, EV_DELETE), once ? ENOENT : 0);
+  }
+}
+
+TEST_F(KqueueQuirkTest, APipesWriterIsToldOfTheEndByTheReadingFilterOnMacos) {
+  turn(&Quirks::pipe_end_is_read, true);
+  FdPair pair = pipe_pair();
+  fill(pair.b.get());
+  ASSERT_EQ(apply(pair.b.get(), EVFILT_WRITE, kEdge), 0);
+  ASSERT_EQ(apply(pair.b.get(), EVFILT_READ, kEdge), 0);
+  EXPECT_TRUE(take().empty());
+  pair.a.reset();
+  const Kevents events = take();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].filter, EVFILT_READ);
+  EXPECT_NE(events[0].flags & EV_EOF, 0);
+}
+
+// R52 (golang/go#24164)
+TEST_F(KqueueQuirkTest, AFifosReaderIsNotToldOfTheEndOnMacos) {
+  for (const bool no_end : {false, true}) {
+    turn(&Quirks::fifo_has_no_end, no_end);
+    FdPair fifo = fifo_pair();
+    ASSERT_EQ(apply(fifo.a.get(), EVFILT_READ, kEdge), 0);
+    EXPECT_TRUE(take().empty());
+    fifo.b.reset();
+    EXPECT_EQ(take().size(), no_end ? 0U : 1U);
+  }
+}
+
+TEST_F(KqueueQuirkTest, AFifosEndIsSilentOnTheOtherDirectionOnFreebsd) {
+  for (const bool one_way : {true, false}) {
+    turn(&Quirks::fifo_is_one_way, one_way);
+    FdPair fifo = fifo_pair();
+    ASSERT_EQ(apply(fifo.b.get(), EVFILT_READ, kEdge), 0);
+    fifo.a.reset();
+    EXPECT_EQ(take().size(), one_way ? 0U : 1U);
+  }
+}
+
+TEST_F(KqueueQuirkTest, AVeryLongTimeoutIsAnErrorOnMacos) {
+  const FdPair pair = socket_pair();
+  ASSERT_EQ(apply(pair.a.get(), EVFILT_WRITE, EV_ADD), 0);
+  Kevent event;
+  const timespec age{.tv_sec = 1'000'000'000'000, .tv_nsec = 0};
+  EXPECT_EQ(::kevent(kq_.get(), nullptr, 0, &event, 1, &age), 1);
+  turn(&Quirks::long_timeout_is_invalid, true);
+  ASSERT_EQ(apply(pair.a.get(), EVFILT_WRITE, EV_ADD), 0);
+  EXPECT_EQ(::kevent(kq_.get(), nullptr, 0, &event, 1, &age), -1);
+  EXPECT_EQ(errno, EINVAL);
+}
+
+// R26 (golang/go#42515): whoever sleeps may be missed, but not one who comes back now and then.
+TEST_F(KqueueQuirkTest, ALevelIsAwayWhileItIsLookedAtOnNetbsd) {
+  turn(&Quirks::hides_while_scanned, true);
+  const FdPair pair = socket_pair();
+  send_text(pair.b.get(), "x");
+  ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD), 0);
+  const auto look = [this] {
+    for (int n = 0; n < 500;) n += static_cast<int>(take(5).size());
+  };
+  std::thread other(look);
+  look();
+  other.join();
+  EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, EV_DELETE), 0);
+  EXPECT_TRUE(take().empty());
+}
+
+TEST_F(KqueueQuirkTest, ABrokenPipeIsRefusedWithTheSystemsError) {
+  struct Case {
+    System system;
+    int error;
+  };
+  for (const Case& one : {Case{System::kFreebsd, EPIPE}, Case{System::kMacos, EPIPE},
+                          Case{System::kNetbsd, EBADF}, Case{System::kOpenbsd, 0}}) {
+    play(one.system);
+    FdPair pair = pipe_pair();
+    pair.a.reset();
+    EXPECT_EQ(apply(pair.b.get(), EVFILT_WRITE, kEdge), one.error);
+  }
+}
+
+TEST_F(KqueueQuirkTest, ADeviceWithoutAFilterIsRefusedWithTheSystemsError) {
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  EXPECT_EQ(apply(null.get(), EVFILT_READ, kEdge), ENODEV);
+  play(System::kMacos);
+  EXPECT_EQ(apply(null.get(), EVFILT_READ, kEdge), EINVAL);
+}
+
+// --- Faults ---
+
+TEST_F(KqueueQuirkTest, ASleepMayEndForNoReasonAndLosesNothing) {
+  for (const int error : {EINTR, ETIMEDOUT}) {
+    Faults faults;
+    (error == EINTR ? faults.eintr_one_in : faults.etimedout_one_in) = 1;
+    suffer(faults);
+    const FdPair pair = socket_pair();
+    ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, kEdge), 0);
+    Kevent event;
+    EXPECT_EQ(::kevent(kq_.get(), nullptr, 0, &event, 1, nullptr), -1);
+    EXPECT_EQ(errno, error);
+    EXPECT_TRUE(take().empty()) << "one that would not sleep ends as ever";
+    send_text(pair.b.get(), "x");
+    EXPECT_EQ(::kevent(kq_.get(), nullptr, 0, &event, 1, nullptr), 1);
+  }
+}
+
+TEST_F(KqueueQuirkTest, ReportsMayComeInPartsAndInAnyOrderAndLateAndAllCome) {
+  Faults faults;
+  faults.few_one_in = 2;
+  faults.shuffle_one_in = 2;
+  faults.late_one_in = 2;
+  suffer(faults);
+  std::vector<FdPair> pairs;
+  for (std::uintptr_t i = 0; i < 10; ++i) {
+    pairs.push_back(socket_pair());
+    send_text(pairs.back().b.get(), "x");
+    ASSERT_EQ(apply(pairs.back().a.get(), EVFILT_READ, kEdge, i), 0);
+  }
+  std::vector<std::uintptr_t> order;
+  int calls = 0;
+  while (order.size() < 10 && ++calls < 100) {
+    for (const Kevent& event : take()) order.push_back(udata_of(event));
+  }
+  EXPECT_GT(calls, 1);
+  EXPECT_FALSE(std::ranges::is_sorted(order));
+  std::ranges::sort(order);
+  for (std::uintptr_t i = 0; i < 10; ++i) EXPECT_EQ(order.at(i), i);
+}
+
+TEST_F(KqueueQuirkTest, AWriterIsToldAgainAndAgainThatThereIsRoomAndOnlyThen) {
+  suffer({.write_storm_one_in = 1});
+  const FdPair pair = socket_pair();
+  ASSERT_EQ(apply(pair.a.get(), EVFILT_WRITE, kEdge), 0);
+  EXPECT_EQ(take().size() + take().size() + take().size(), 3U);
+  fill(pair.a.get());
+  EXPECT_TRUE(take().empty());
+}
+
+TEST_F(KqueueQuirkTest, AReportMayBeUntrue) {
+  suffer({.spurious_read_one_in = 1});
+  const FdPair pair = socket_pair();
+  ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, kEdge, 6), 0);
+  const Kevents events = take();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].data, 0);
+  EXPECT_EQ(udata_of(events[0]), 6U);
+}
+
+TEST_F(KqueueQuirkTest, ARegistrationMayFindNoMemory) {
+  suffer({.no_memory_one_in = 1});
+  const FdPair pair = socket_pair();
+  EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, kEdge), ENOMEM);
+  EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, EV_DELETE), ENOENT);
+}
+
+}  // namespace
+}  // namespace rearm::test
