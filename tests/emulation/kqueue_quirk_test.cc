@@ -222,7 +222,7 @@ TEST_F(KqueueQuirkTest, ADeviceWithoutAFilterIsRefusedWithTheSystemsError) {
 // --- Faults ---
 
 TEST_F(KqueueQuirkTest, ASleepMayEndForNoReasonAndLosesNothing) {
-  for (const int error : {EINTR, ETIMEDOUT}) {
+  for (const int error : {EINTR, ETIMEDOUT}) {  // R74 (golang/go#59679)
     Faults faults;
     (error == EINTR ? faults.eintr_one_in : faults.etimedout_one_in) = 1;
     suffer(faults);

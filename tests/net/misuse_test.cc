@@ -72,6 +72,7 @@ TEST_P(MisuseTest, ADescriptorIsAdoptedOnlyOnce) {
   });
 }
 
+// R72 (liburing#849): a spurious report must not make a read block.
 TEST_P(MisuseTest, AdoptingMakesNonBlockingAndCloseOnExec) {
   run([] {
     int ends[2];

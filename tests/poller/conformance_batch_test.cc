@@ -101,8 +101,8 @@ TEST_P(Conformance, AHandlerMayCloseAndReplaceAnotherReadyDescriptorOfItsBatch) 
   }
 }
 
-// R04 within the batch itself: both waiters are on the list when the first handler closes the
-// second descriptor; its waiter has come back already and does not come again.
+// R04, R22 (netty#5048) within the batch itself: both waiters are on the list when the first
+// handler closes the second descriptor; its waiter has come back already and does not come again.
 TEST_P(Conformance, ClosingADescriptorWhoseWaiterIsOnTheListReturnsItNoSecondTime) {
   const Token tokens[] = {add(ready_descriptor()), add(ready_descriptor())};
   CountingWaiter waiters[2];

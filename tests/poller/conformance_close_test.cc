@@ -189,5 +189,35 @@ TEST_P(Conformance, CloseDuringACollectLeavesItAsleepAndReturnsTheWaiter) {
   waiting.join();
 }
 
+// R24 in spirit (liburing#932), R71 (libfabric#5432): a kernel that sleeps on a file may hold it
+// (poll(2) does), and answers for what it was asked before. The peer learns of the close when it
+// returns, and whoever gets the number next is not answered in its former owner's place.
+TEST_P(Conformance, ThePeerLearnsOfACloseThoughSomebodySleepsOnTheNumber) {
+  std::thread waiting([this] { EXPECT_EQ(collect(Deadline::never()), 1U); });
+  int number = -1;
+  for (int i = 0; i < 20; ++i) {
+    FdPair pair = socket_pair();
+    if (i > 0) {
+      EXPECT_EQ(pair.a.get(), number) << "in the same place";
+    }
+    number = pair.a.get();
+    const Token token = add(std::move(pair.a));
+    CountingWaiter reader;
+    park(token, Direction::kRead, reader);
+    let_it_sleep();
+    EXPECT_EQ(close(token), 1U);
+    EXPECT_TRUE(is_readable(pair.b.get())) << "closed, and still open, in round " << i;
+  }
+  UniqueFd last_fd = event_fd();
+  number = last_fd.get();
+  const Token last = add(std::move(last_fd));
+  CountingWaiter reader;
+  park(last, Direction::kRead, reader);
+  make_readable(number);
+  waiting.join();
+  EXPECT_EQ(reader.returns, 1);
+  EXPECT_EQ(close(last), 0U);
+}
+
 }  // namespace
 }  // namespace rearm::test
