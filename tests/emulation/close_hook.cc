@@ -15,11 +15,11 @@
 
 // What a sanitizer that is linked statically calls its interceptors.
 extern "C" {
-// NOLINTBEGIN(bugprone-reserved-identifier): the names are theirs.
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): the names are theirs.
 __attribute__((weak)) int __interceptor_close(int fd);
 __attribute__((weak)) int __interceptor_dup2(int old_fd, int new_fd);
 __attribute__((weak)) int __interceptor_dup3(int old_fd, int new_fd, int flags);
-// NOLINTEND(bugprone-reserved-identifier)
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 }
 
 namespace rearm::test {

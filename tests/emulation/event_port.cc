@@ -218,8 +218,10 @@ bool event_port_knows(int port, int fd) {
 
 }  // namespace rearm::test
 
+// NOLINTBEGIN(google-build-using-namespace): what follows are the system's names, outside of ours.
 using namespace rearm::test;
 using namespace rearm::test::event_port;
+// NOLINTEND(google-build-using-namespace)
 
 extern "C" {
 

@@ -223,6 +223,8 @@ TEST_P(SpawnTest, ACapturesDestructorMayPark) {
       (void)this_fiber::sleep_for(1ms);
       ++*count_;
     }
+
+   private:
     std::atomic<int>* count_;
   };
   run([&] {

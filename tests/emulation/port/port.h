@@ -19,6 +19,7 @@ typedef unsigned short ushort_t;
 typedef unsigned int uint_t;
 typedef struct timespec timespec_t;
 
+/* NOLINTBEGIN(readability-identifier-naming): the system's names. */
 typedef struct port_event {
   int portev_events;       /* what happened, in the source's own words */
   ushort_t portev_source;  /* PORT_SOURCE_... */
@@ -31,6 +32,7 @@ typedef struct port_notify {
   int portnfy_port;
   void* portnfy_user;
 } port_notify_t;
+/* NOLINTEND(readability-identifier-naming) */
 
 #define PORT_SOURCE_AIO 1
 #define PORT_SOURCE_TIMER 2
