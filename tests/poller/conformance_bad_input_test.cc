@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -171,15 +170,6 @@ TEST_P(Conformance, OpeningAPollerWithoutDescriptorsLeftIsAnError) {
   EXPECT_GT(errors, 0);
 }
 
-// Closes without ThreadSanitizer's knowledge, which would rightly call it a race of the program.
-void close_unseen(int fd) {
-#if defined(__linux__)
-  (void)::syscall(SYS_close, fd);
-#else
-  (void)::close(fd);
-#endif
-}
-
 #if !REARM_TSAN  // It reports the close behind the library's back, which is the test.
 
 // R09: add() races with a close of the number behind the library's back. Forbidden: to abort.
@@ -192,7 +182,7 @@ TEST_P(Conformance, AddingWhileTheNumberIsBeingClosedNeverAborts) {
   race(
       scaled(2'000), [&](std::size_t i) { lanes[i].number = event_fd().release(); },
       {[&](std::size_t i) { lanes[i].token = poller().add(lanes[i].number); },
-       [&](std::size_t i) { close_unseen(lanes[i].number); }},
+       [&](std::size_t i) { (void)::close(lanes[i].number); }},
       [&](std::size_t i) {
         const Lane& lane = lanes[i];
         if (lane.token) {

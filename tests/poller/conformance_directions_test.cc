@@ -19,6 +19,28 @@ class BothDirections {
   FdPair pair_;
 };
 
+// What a kernel that forgets costs: one arm a park, and at most one re-arm a report. A kernel that
+// remembers is never told.
+TEST_P(Conformance, AParkIsOneArmAndAReportAtMostOneReArm) {
+  constexpr std::uint64_t kParks = 50;
+  const bool remembers = GetParam() == "epoll" || GetParam() == "kqueue";
+  FdPair pair = socket_pair();
+  const int fd = pair.a.get();
+  const Token token = add(std::move(pair.a));
+  const Poller::Stats before = poller().stats();
+  for (std::uint64_t i = 0; i < kParks; ++i) {
+    CountingWaiter reader;
+    park(token, Direction::kRead, reader);
+    send_text(pair.b.get(), "x");
+    ASSERT_TRUE(returns(reader));
+    (void)drain(fd);
+  }
+  const Poller::Stats after = poller().stats();
+  EXPECT_EQ(after.arms - before.arms, remembers ? 0 : kParks);
+  EXPECT_LE(after.rearms - before.rearms, remembers ? 0 : after.events - before.events);
+  EXPECT_EQ(close(token), 0U);
+}
+
 // R32 (kaappi#1481), R39 (redis#13382), R49 (PhotonLibOS#381).
 TEST_P(Conformance, AReportForReadingLeavesTheWriterParkedAndArmed) {
   BothDirections ends;
