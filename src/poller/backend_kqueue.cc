@@ -199,7 +199,10 @@ KqueueBackend::Outcome KqueueBackend::change_both(int fd, unsigned flags, Token 
                               change_of(ident, EVFILT_WRITE, flags | EV_RECEIPT, token)};
   std::array<Kevent, 2> receipts;
   const timespec at_once{};
-  const int count = call_kevent(&::kevent, kqueue_fd_, changes, receipts, &at_once);
+  int count = 0;
+  do {  // A change that is made twice is made once.
+    count = call_kevent(&::kevent, kqueue_fd_, changes, receipts, &at_once);
+  } while (count < 0 && errno == EINTR);
   if (count < 0) return {errno, errno};
   Outcome outcome{EIO, EIO};  // No kernel leaves a receipt out.
   for (const Kevent& receipt : std::span(receipts).first(static_cast<std::size_t>(count))) {
