@@ -18,11 +18,11 @@ class RaceTest : public PollerTest {
   void settle() { (void)collect_now(); }
 
   // The poller is the same code over every kernel, so two backends run all the rounds: the one that
-  // remembers, and the one that forgets under a witness's eyes. The others run a fifth.
+  // remembers, and the one that forgets under a witness's eyes. The others run a twenty-fifth.
   static std::uint64_t rounds(std::uint64_t all) {
     const bool in_full =
         GetParam() == ForgettingBackend::kName || GetParam() == Poller::backends().front();
-    return scaled(in_full ? all : all / 5);
+    return scaled(in_full ? all : all / 25);
   }
 };
 
