@@ -1,0 +1,326 @@
+"""The mutants: small changes to the library, each of which plants a bug or drops a guard.
+
+A mutant is (name, file, what it plants, edits); an edit is (text that occurs once, what takes its
+place). EQUIVALENT says of some why nobody can tell them from the original.
+"""
+
+MUTANTS = [
+    ('rearm-closing', 'src/poller/poller_core.cc',
+     'R01 (golang/go#7410): the re-arm does not look at the closing flag', [
+         ('if (descriptor.closing || descriptor.generation != event.token.generation) '
+          'return event.ready;',
+          'if (descriptor.generation != event.token.generation) return event.ready;'),
+     ]),
+    ('rearm-generation', 'src/poller/poller_core.cc',
+     'R01: the re-arm does not compare generations', [
+         ('if (descriptor.closing || descriptor.generation != event.token.generation) '
+          'return event.ready;',
+          'if (descriptor.closing) return event.ready;'),
+     ]),
+    ('rearm-lock', 'src/poller/poller_core.cc',
+     'R01: the re-arm leaves the lock', [
+         ('Ready PollerCore::rearm(Descriptor& descriptor, const Event& event) {\n'
+          '  MutexLock lock(descriptor.mu);',
+          'Ready PollerCore::rearm(Descriptor& descriptor, const Event& event) {'),
+     ]),
+    ('deliver-generation', 'src/poller/poller_core.cc',
+     'R02, R12: a report of an earlier life acts', [
+         ('descriptor == nullptr || !descriptor->lifetime.is_open(event.token.generation)',
+          'descriptor == nullptr'),
+     ]),
+    ('find-generation', 'src/poller/poller_core.cc',
+     'R04: a token of an earlier life is found', [
+         ('descriptor == nullptr || !descriptor->lifetime.is_open(token.generation)',
+          'descriptor == nullptr'),
+     ]),
+    ('find-poller', 'src/poller/poller_core.cc',
+     'a token of another poller is found', [
+         ('return descriptor->poller.load(kRelaxed) == this ? descriptor : nullptr;',
+          'return descriptor;'),
+     ]),
+    ('arm-closing', 'src/poller/poller_core.cc',
+     'an arm after the close reaches the kernel', [
+         ('if (descriptor.closing || descriptor.generation != generation) return '
+          'Errc::kClosed;',
+          'if (descriptor.generation != generation) return Errc::kClosed;'),
+     ]),
+    ('arm-generation', 'src/poller/poller_core.cc',
+     'an arm of an earlier life reaches the kernel', [
+         ('if (descriptor.closing || descriptor.generation != generation) return '
+          'Errc::kClosed;',
+          'if (descriptor.closing) return Errc::kClosed;'),
+     ]),
+    ('arm-lock', 'src/poller/poller_core.cc',
+     'two arms of one descriptor at once', [
+         ('                                           Direction direction) {\n'
+          '  MutexLock lock(descriptor.mu);',
+          '                                           Direction direction) {'),
+     ]),
+    ('disconnect-missing', 'src/poller/poller_core.cc',
+     'R11: the kernel is not told of the close', [
+         ('  descriptor.poller.load(kRelaxed)->disconnect(descriptor);\n'
+          '  WaiterList waiters;',
+          '  WaiterList waiters;'),
+     ]),
+    ('disconnect-lock', 'src/poller/poller_core.cc',
+     'R61: the close does not wait for the re-arm', [
+         ('void PollerCore::disconnect(Descriptor& descriptor) {\n'
+          '  MutexLock lock(descriptor.mu);',
+          'void PollerCore::disconnect(Descriptor& descriptor) {'),
+     ]),
+    ('disconnect-flag-outside', 'src/poller/poller_core.cc',
+     'the closing flag is set after the lock', [
+         ('  MutexLock lock(descriptor.mu);\n'
+          '  descriptor.closing = true;\n'
+          '  backend_->remove(descriptor.fd);',
+          '  { MutexLock lock(descriptor.mu);\n'
+          '  backend_->remove(descriptor.fd); }\n'
+          '  descriptor.closing = true;'),
+     ]),
+    ('disconnect-flag-after-remove-unlocked', 'src/poller/poller_core.cc',
+     'the kernel is told after the lock is left', [
+         ('  MutexLock lock(descriptor.mu);\n'
+          '  descriptor.closing = true;\n'
+          '  backend_->remove(descriptor.fd);',
+          '  { MutexLock lock(descriptor.mu); descriptor.closing = true; }\n'
+          '  backend_->remove(descriptor.fd);'),
+     ]),
+    ('close-exclusive', 'src/poller/lifetime.h',
+     'R58: two closes both win', [
+         ('while (generation_of(old) == generation && (old & kClosed) == 0) {\n'
+          '      if (word_.compare_exchange_weak(old, old | kClosed, kAcqRel, kRelaxed)) '
+          'return true;',
+          'while (generation_of(old) == generation && (old & kClosed) == 0) {\n'
+          '      word_.fetch_or(kClosed, kAcqRel); return true;'),
+     ]),
+    ('lifetime-last-out', 'src/poller/lifetime.h',
+     'the last one out does not look at the closed bit', [
+         ('return (old & kClosed) != 0 && (old & kRefsMask) == 1;',
+          'return (old & kRefsMask) == 1;'),
+     ]),
+    ('lifetime-reference', 'src/poller/poller_core.cc',
+     'R24: the number is closed under an operation', [
+         ('  leave(descriptor);\n'
+          '  return waiters;',
+          '  if (descriptor.owns_number) ::close(descriptor.fd);\n'
+          '  descriptor.owns_number = false;\n'
+          '  leave(descriptor);\n'
+          '  return waiters;'),
+     ]),
+    ('lifetime-reference-count', 'src/poller/lifetime.h',
+     'whoever leaves a closed descriptor first closes the number', [
+         ('return (old & kClosed) != 0 && (old & kRefsMask) == 1;',
+          'return (old & kClosed) != 0 && bit == 0;'),
+     ]),
+    ('lifetime-enter-generation', 'src/poller/lifetime.h',
+     'an operation enters a later life', [
+         ('if (generation_of(old) != generation || (old & kClosed) != 0) return '
+          'Entered::kClosed;',
+          'if ((old & kClosed) != 0) return Entered::kClosed;'),
+     ]),
+    ('lifetime-remove-refs', 'src/poller/lifetime.h',
+     'a descriptor in use is removed', [
+         ('if ((old & kRefsMask) != 1) return Removed::kBusy;',
+          ''),
+     ]),
+    ('wake-clear-before-wait', 'src/poller/poller_core.cc',
+     'R25: a wake between two waits is forgotten', [
+         ('    const WaitResult result = backend_->wait(events_, deadline);',
+          '    wake_pending_.exchange(false, kSeqCst);\n'
+          '    const WaitResult result = backend_->wait(events_, deadline);'),
+     ]),
+    ('wake-clear-at-entry-only', 'src/poller/poller_core.cc',
+     'R27: the wake flag is never cleared', [
+         ('    if (result.woken) wake_pending_.exchange(false, kSeqCst);',
+          ''),
+     ]),
+    ('wake-flag-after-kernel', 'src/poller/poller_core.cc',
+     'R34: the wake flag is set after the kernel was told', [
+         ('  if (wake_pending_.exchange(true, kSeqCst)) return;\n'
+          '  count(wakes_);\n'
+          '  backend_->wake();',
+          '  if (wake_pending_.load(kSeqCst)) return;\n'
+          '  count(wakes_);\n'
+          '  backend_->wake();\n'
+          '  wake_pending_.store(true, kSeqCst);'),
+     ]),
+    ('collect-exclusive', 'src/poller/poller_core.cc',
+     'R35: two collect at once', [
+         ('if (collecting_.exchange(true, kAcquire)) return out;',
+          'collecting_.store(true, kRelease);'),
+     ]),
+    ('rearm-refusal', 'src/poller/poller_core.cc',
+     'R32: a refused re-arm strands the other direction', [
+         ('return event.ready | Ready::both();',
+          'return event.ready;'),
+     ]),
+    ('rearm-left', 'src/poller/poller_core.cc',
+     'R32, R39: what did not fire is not armed again', [
+         ('  if (!backend_->arm(descriptor.fd, event.token, left)) return event.ready;',
+          '  return event.ready;'),
+     ]),
+    ('withdraw-recheck', 'src/base/wait_word.h',
+     'R54: a withdrawal overwrites what came meanwhile', [
+         ('if (word_.compare_exchange_weak(old, kIdle, kSeqCst, kSeqCst)) {\n'
+          '        return is_waiter(old) ? as_waiter(old) : nullptr;\n'
+          '      }',
+          'word_.store(kIdle, kSeqCst);\n'
+          '      return is_waiter(old) ? as_waiter(old) : nullptr;'),
+     ]),
+    ('commit-recheck', 'src/base/wait_word.h',
+     'R54: parking overwrites an event that came meanwhile', [
+         ('if (word_.compare_exchange_strong(old, '
+          'reinterpret_cast<std::uintptr_t>(&waiter), kRelease,\n'
+          '                                      kAcquire)) {\n'
+          '      return Committed::kParked;\n'
+          '    }',
+          'word_.store(reinterpret_cast<std::uintptr_t>(&waiter), kRelease);\n'
+          '    if (old == kParking) return Committed::kParked;'),
+     ]),
+    ('publish-closed', 'src/base/wait_word.h',
+     'an event reopens a closed word', [
+         ('if (old == kClosed) return {.closed = true};',
+          ''),
+     ]),
+    ('publish-recheck', 'src/base/wait_word.h',
+     'R53: an event takes a waiter that was taken', [
+         ('if (word_.compare_exchange_weak(old, parked ? kIdle : kReady, kAcqRel, '
+          'kRelaxed)) {',
+          'word_.store(parked ? kIdle : kReady, kRelease); {'),
+     ]),
+    ('collect-stale-return', 'src/poller/poller_core.cc',
+     'R15: a batch of stale events ends the wait', [
+         ('if (any || result.woken) break;',
+          'if (any || result.woken || result.count != 0) break;'),
+     ]),
+    ('deadline-eintr', 'src/poller/poller_core.cc',
+     'R28: an early return of the kernel ends the wait', [
+         ('if (any || result.woken) break;',
+          'break;'),
+     ]),
+    ('publish-order', 'src/poller/poller_core.cc',
+     'G6: a report is published before its re-arm', [
+         ('    descriptor->publish(needs_arm ? rearm(*descriptor, event) : event.ready, '
+          'out);',
+          '    descriptor->publish(event.ready, out);\n'
+          '    if (needs_arm) (void)rearm(*descriptor, event);'),
+     ]),
+    ('add-owns', 'src/poller/poller_core.cc',
+     'a refused descriptor is closed all the same', [
+         ('  descriptor->owns_number = false;\n'
+          '  REARM_CHECK(descriptor->lifetime.close',
+          '  REARM_CHECK(descriptor->lifetime.close'),
+     ]),
+    ('epoll-remove', 'src/poller/backend_epoll.cc',
+     'R11: epoll is not told to forget', [
+         ('(void)::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, &unused);',
+          ''),
+     ]),
+    ('rest-second-look', 'src/sched/worker.cc',
+     'a worker sleeps without looking for work once more', [
+         ('  if ((scheduler_.has_work() || scheduler_.poll_turn_is_free()) && '
+          'idle.leave(sleeper_)) return;\n',
+          ''),
+     ]),
+    ('rest-poll-turn', 'src/sched/worker.cc',
+     'nobody waits in the kernel: the poll turn came free meanwhile', [
+         ('(scheduler_.has_work() || scheduler_.poll_turn_is_free()) &&',
+          'scheduler_.has_work() &&'),
+     ]),
+    ('found-passes-on', 'src/sched/worker.cc',
+     'a worker that found something does not wake the next one', [
+         ('    if (scheduler_.has_work()) scheduler_.wake_one();\n',
+          ''),
+     ]),
+    ('queue-full', 'src/sched/run_queue.h',
+     'the ring is written past its end', [
+         ('if (tail - head_.load(kAcquire) == kCapacity) return false;',
+          'if (tail - head_.load(kAcquire) == 2 * kCapacity) return false;'),
+     ]),
+    ('queue-pop', 'src/sched/run_queue.h',
+     'a fiber is popped although a thief has it', [
+         ('if (head_.compare_exchange_weak(head, head + 1, kAcqRel, kRelaxed)) return '
+          'fiber;',
+          'head_.store(head + 1, kRelease);\n'
+          '      return fiber;'),
+     ]),
+    ('queue-steal', 'src/sched/run_queue.h',
+     'a thief takes what the owner has popped', [
+         ('if (!head_.compare_exchange_strong(head, head + count, kAcqRel, kRelaxed)) '
+          'continue;',
+          'head_.store(head + count, kRelease);'),
+     ]),
+    ('timer-equal', 'src/sched/timers.cc',
+     'a timer that is due this very instant does not expire', [
+         ('root_->when_ns_ <= now_ns',
+          'root_->when_ns_ < now_ns'),
+     ]),
+    ('timer-stop', 'src/sched/timers.cc',
+     'a timer outlives its wait', [
+         ('  if (!timer.started_) return;\n'
+          '  remove(timer);',
+          '  if (!timer.started_) return;'),
+     ]),
+    ('timer-earliest', 'src/sched/timers.cc',
+     'an earlier timer is not noticed', [
+         ('  root_ = meld(root_, &timer);\n'
+          '  publish_earliest();',
+          '  root_ = meld(root_, &timer);'),
+     ]),
+    ('sleep-second-look', 'src/sched/fiber.cc',
+     'R20: a sleep slips past request_stop()', [
+         ('if (cancellable == Cancellable::kYes && worker.scheduler().stopping()) {',
+          'if (cancellable == Cancellable::kYes && worker.scheduler().stopping() && '
+          'deadline.ns() < 0) {'),
+     ]),
+    ('cancel-all-order', 'src/poller/poller_core.cc',
+     'R20: waits that begin during a stop are not cancelled', [
+         ('  refuses_waits_.store(true, kSeqCst);\n',
+          ''),
+     ]),
+    ('poll-remove-waits', 'src/poller/backend_poll.cc',
+     'R24: a close does not wait for the sleeper', [
+         ('  while (wait % 2 != 0 && wait_count_',
+          '  while (pid_ == 0 && wait % 2 != 0 && wait_count_'),
+     ]),
+    ('poll-token', 'src/poller/backend_poll.cc',
+     'R71: a report disarms a later life', [
+         ('if (entry.token == token && entry.position != kNowhere) disarm(entry);',
+          'if (entry.position != kNowhere) disarm(entry);'),
+     ]),
+    ('poll-forgets', 'src/poller/backend_poll.cc',
+     'a reported number is asked about again', [
+         ('if (entry.token == token && entry.position != kNowhere) disarm(entry);',
+          ''),
+     ]),
+    ('port-etime', 'src/poller/backend_event_port.cc',
+     'R36 (golang/go#35261): events that come with ETIME are lost', [
+         ('  return std::min<std::size_t>(count, max_events);\n',
+          '  return error == ETIME ? 0 : std::min<std::size_t>(count, max_events);\n'),
+     ]),
+    ('kqueue-eof', 'src/poller/backend_kqueue.cc',
+     'R45: the end on one filter wakes one direction', [
+         ('if ((event.flags & (EV_EOF | EV_ERROR)) != 0) return Ready::hang_up();\n',
+          ''),
+     ]),
+    ('kqueue-epipe', 'src/poller/backend_kqueue.cc',
+     'R43: a refused filter is no news', [
+         ('  return report_later(token);\n'
+          '}\n'
+          '\n'
+          'std::error_code KqueueBackend::arm',
+          '  return {};\n'
+          '}\n'
+          '\n'
+          'std::error_code KqueueBackend::arm'),
+     ]),
+]
+
+EQUIVALENT = {
+    'disconnect-flag-after-remove-unlocked':
+        'every arm that comes after the lock sees the closing flag; t'
+        'hose before it were inside the lock',
+    'lifetime-last-out':
+        'the reference that the table holds is given back by close() '
+        'alone, so the count reaches one only when closed',
+}
