@@ -18,6 +18,21 @@
 namespace rearm {
 namespace {
 
+// Pages that are never touched need no swap behind them.
+#if defined(MAP_NORESERVE)
+constexpr int kReserveNothing = MAP_NORESERVE;
+#else
+constexpr int kReserveNothing = 0;
+#endif
+
+// OpenBSD runs on no other pages. FreeBSD means something else by the name, a region that grows
+// down from its top (mmap(2) of each).
+#if defined(MAP_STACK) && !defined(__FreeBSD__)
+constexpr int kForStacks = MAP_STACK;
+#else
+constexpr int kForStacks = 0;
+#endif
+
 constexpr std::size_t kStacksPerMapping = 64;
 
 // All within the first page, with room left for a fiber of ordinary depth.
@@ -72,7 +87,7 @@ bool StackPool::map_more() {
   for (const std::size_t stacks : {kStacksPerMapping, std::size_t{1}}) {
     const std::size_t bytes = unit * stacks;
     void* const address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+                                 MAP_PRIVATE | MAP_ANONYMOUS | kReserveNothing | kForStacks, -1, 0);
     if (address == MAP_FAILED) continue;
 #if defined(MADV_NOHUGEPAGE)
     // A huge page would make the first touch of one stack pay for all of its neighbours.
