@@ -275,6 +275,12 @@ int main(int argc, char** argv) {
   const int told_to_end = termination_fd();  // Before anybody is told that we are there.
   auto poller = Poller::open();
   if (!poller) fail("poller", poller.error());
+  if (poller->native_handle() < 0) {
+    const std::string backend(poller->backend_name());
+    std::fprintf(stderr, "own_loop: the backend %s has no descriptor of its own to nest\n",
+                 backend.c_str());
+    return 1;
+  }
   Server server(*poller, listen_on_loopback(port), connections, [&loop] { loop.stop(); });
 
   loop.when_readable(poller->native_handle(), [&poller] {

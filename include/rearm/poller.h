@@ -21,7 +21,8 @@
 //
 // Thread safety: every function may be called from any thread at any time, except that collect()
 // is for one thread at a time. Nothing here parks a fiber; only collect() blocks, and only until
-// its deadline.
+// its deadline. On poll(2), whose set of numbers is the sleeper's own, close() and remove() also
+// wait for the sleeping collect() to let go of the number, which they interrupt for it.
 #pragma once
 
 #include <cstdint>
@@ -55,8 +56,9 @@ struct Token {
 class Poller {
  public:
   struct Options {
-    // The backend by name ("epoll"). Empty: the environment variable REARM_BACKEND if it is set,
-    // otherwise the best one for this system.
+    // The backend by name: one of backends(), which are among "epoll", "kqueue", "event_port" and
+    // "poll". Empty: the environment variable REARM_BACKEND if it is set, otherwise the best one
+    // for this system.
     std::string_view backend = {};
   };
 
@@ -67,8 +69,8 @@ class Poller {
     std::uint64_t stale_events = 0;  // Reports of an earlier life of a slot, dropped (G3).
     std::uint64_t waits = 0;         // Times the kernel was asked.
     std::uint64_t wakes = 0;         // wake() calls that reached the kernel (others were merged).
-    std::uint64_t arms = 0;          // Wishes told to the kernel; always 0 on epoll.
-    std::uint64_t rearms = 0;        // Re-associations after a report; always 0 on epoll.
+    std::uint64_t arms = 0;          // Wishes told to the kernel; 0 on epoll and kqueue.
+    std::uint64_t rearms = 0;        // Re-associations after a report; 0 on epoll and kqueue.
   };
 
   // What to do after prepare() or wait().
@@ -127,7 +129,8 @@ class Poller {
   // Watches `fd` and takes ownership of it, making it non-blocking and close-on-exec. On error the
   // descriptor stays the caller's, as it was but for these two flags.
   // Errors: kNotPollable (a regular file, a directory); kClosed (the number is not open);
-  // kInvalidArgument (negative); those of the kernel (ENOSPC, ENOMEM).
+  // kInvalidArgument (negative); EEXIST (this poller watches the number already); those of the
+  // kernel: ENOSPC and ENOMEM, and EAGAIN where an event port is full.
   [[nodiscard]] Result<Token> add(int fd);
 
   // Enters an operation in one direction. Errors: kClosed; kBusy (another one is in progress in
@@ -172,7 +175,8 @@ class Poller {
 
   // A descriptor of the poller's own that is readable (level-triggered) while collect() has
   // something to return, so that a Poller can be nested in another event loop. Do not read from
-  // it, close it, or keep it past the poller.
+  // it, close it, or keep it past the poller. -1 on poll, which has no such descriptor: give
+  // collect() a thread of its own there, or choose another backend.
   [[nodiscard]] int native_handle() const noexcept;
 
   [[nodiscard]] Stats stats() const noexcept;

@@ -58,6 +58,14 @@ class OwnLoop(example.ExampleTest):
             self.assertEqual(client.recv(1), b"")
         self.assertEqual(server.wait(), 0, server.said())
 
+    def test_a_backend_that_cannot_be_nested_is_refused_in_a_sentence(self):
+        child = example.Process("env", "REARM_BACKEND=poll", example.binary, 0)
+        try:
+            self.assertEqual(child.wait(), 1)
+            self.assertIn("poll has no descriptor of its own to nest", child.said())
+        finally:
+            child.stop()
+
 
 if __name__ == "__main__":
     example.main()
