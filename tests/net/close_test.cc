@@ -30,11 +30,6 @@ class CloseTest : public test::TransportTest {
     char byte = 0;
     return fd.read_some(MutableBuffer(&byte, 1), patience());
   }
-  static void fill(Fd& fd) {
-    const std::vector<char> block(64 * 1024);
-    while (fd.write_some(block, test::at_once())) {
-    }
-  }
 };
 
 INSTANTIATE_TEST_SUITE_P(Net, CloseTest, test::kAllTransports, test::transport_test_name);
@@ -43,7 +38,7 @@ INSTANTIATE_TEST_SUITE_P(Net, CloseTest, test::kAllTransports, test::transport_t
 TEST_P(CloseTest, CloseWakesTheReaderAndTheWriter) {
   run([] {
     auto [reader, writer, duplex] = ends();
-    fill(writer);
+    test::fill_up(writer);
     auto writing = spawn([&writer] { return writer.write_some("x", patience()); });
     auto [other_reader, other_writer, ignored] = ends();
     auto reading = spawn([&other_reader] { return read_one(other_reader); });
@@ -60,7 +55,7 @@ TEST_P(CloseTest, OneCloseWakesBothDirections) {
     auto connected = ends();
     if (!connected.duplex) return;
     auto& [near, far, duplex] = connected;
-    fill(near);
+    test::fill_up(near);
     auto reading = spawn([&near] { return read_one(near); });
     auto writing = spawn([&near] { return near.write_some("x", patience()); });
     test::let_park();
@@ -164,7 +159,7 @@ TEST_P(CloseTest, AssigningClosesTheFormerOne) {
 TEST_P(CloseTest, ASecondReaderAndASecondWriterAreToldSo) {
   run([] {
     auto [reader, writer, duplex] = ends();
-    fill(writer);
+    test::fill_up(writer);
     auto [quiet, unused, ignored] = ends();
     auto reading = spawn([&quiet] { return read_one(quiet); });
     auto writing = spawn([&writer] { return writer.write_some("x", patience()); });
@@ -229,9 +224,7 @@ TEST_P(ResetTest, AResetWakesTheReaderAndTheWriter) {
   run([] {
     test::FdPair pair = test::tcp_pair();
     TcpStream ours = expect_value(TcpStream::adopt(pair.a.release()));
-    const std::vector<char> block(64 * 1024);
-    while (ours.write_some(block, test::at_once())) {
-    }
+    test::fill_up(ours);
     auto writing = spawn([&ours] { return ours.write_some("x", patience()); });
     auto reading = spawn([&ours] {
       char byte = 0;

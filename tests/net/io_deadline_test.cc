@@ -25,12 +25,6 @@ class IoDeadlineTest : public test::TransportTest {
     char byte = 0;
     return fd.read_some(MutableBuffer(&byte, 1), deadline);
   }
-
-  static void fill(Fd& fd) {
-    const std::vector<char> block(64 * 1024);
-    while (fd.write_some(block, test::at_once())) {
-    }
-  }
 };
 
 INSTANTIATE_TEST_SUITE_P(Net, IoDeadlineTest, test::kAllTransports, test::transport_test_name);
@@ -50,7 +44,7 @@ TEST_P(IoDeadlineTest, AReadEndsAtItsDeadlineAndNotBefore) {
 TEST_P(IoDeadlineTest, AWriteEndsAtItsDeadline) {
   run([] {
     auto [reader, writer, duplex] = ends();
-    fill(writer);
+    test::fill_up(writer);
     const auto start = Clock::now();
     expect_error(writer.write_some("x", Deadline::after(5ms)), Errc::kTimedOut);
     expect_error(writer.write_all("x", Deadline::after(5ms)), Errc::kTimedOut);
@@ -112,7 +106,7 @@ TEST_P(IoDeadlineTest, AStandingDeadlineIsOneDirections) {
     EXPECT_EQ(expect_value(read_one(far, patience())), 1U);
     expect_ok(near.set_read_deadline(Deadline::never()));
     expect_ok(near.set_write_deadline(Deadline::after(-1s)));
-    fill(near);
+    test::fill_up(near);
     expect_error(near.write_some("w"), Errc::kTimedOut);
     expect_ok(far.write_all("r", patience()));
     EXPECT_EQ(expect_value(read_one(near)), 1U);

@@ -46,6 +46,18 @@ void expect_error(const Result<T>& result, std::error_code error) {
 
 inline std::error_code errno_code(int error) { return {error, std::system_category()}; }
 
+// Writes until the kernel takes no more, and goes on taking nothing: over TCP there is room again
+// as soon as the peer's side has taken what is under way. REQUIRES: on a fiber.
+template <class Stream>
+void fill_up(Stream& stream) {
+  constexpr int kRefusals = 10;
+  const std::string block(64 * 1024, 'b');
+  for (int refusals = 0; refusals < kRefusals; ++refusals) {
+    while (stream.write_some(block, at_once())) refusals = 0;
+    expect_ok(this_fiber::sleep_for(std::chrono::milliseconds(2)));
+  }
+}
+
 struct TcpPair {
   TcpStream a;
   TcpStream b;

@@ -220,9 +220,7 @@ TEST_P(NetStressTest, OnlyOneOfManyClosesCloses) {
 TEST_P(NetStressTest, AStuckWriterSleepsWhileTheReaderOfTheSameStreamWorks) {
   run([] {
     auto [near, far] = test::tcp_streams();
-    const std::vector<char> block(64 * 1024);
-    while (near.write_some(block, test::at_once())) {
-    }
+    test::fill_up(near);
     auto stuck = spawn([&near] { return near.write_all("x", patience()); });
     constexpr int kBytes = 40;
     auto reader = spawn([&near] {

@@ -223,9 +223,7 @@ TEST_P(SigpipeTest, TheMaskIsAsItWasAfterAWrite) {
 TEST_P(SigpipeTest, AWriterThatIsParkedLearnsThatItsReaderHasGone) {
   run([] {
     auto [reader, writer, duplex] = ends();
-    const std::string block(64 * 1024, 'b');
-    while (writer.write_some(block, test::at_once())) {
-    }
+    test::fill_up(writer);
     auto parked = spawn([&writer] { return writer.write_some("x", patience()); });
     test::let_park();
     expect_ok(reader.close());
@@ -239,9 +237,7 @@ TEST_P(SigpipeTest, AWriterThatIsParkedLearnsThatItsReaderHasGone) {
 TEST_P(SigpipeTest, AWriterThatIsParkedOnAPlainThreadLearnsItToo) {
   run([] {
     auto [reader, writer, duplex] = ends();
-    const std::string block(64 * 1024, 'b');
-    while (writer.write_some(block, test::at_once())) {
-    }
+    test::fill_up(writer);
     std::atomic<bool> done{false};
     std::thread plain([&] {
       EXPECT_FALSE(writer.write_some("x", patience()));
