@@ -1,7 +1,10 @@
 // What cannot be adopted, who may use what, and plain threads.
 #include <fcntl.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/eventfd.h>
+#endif
 
 #include <array>
 #include <atomic>
@@ -84,6 +87,8 @@ TEST_P(MisuseTest, AdoptingMakesNonBlockingAndCloseOnExec) {
   });
 }
 
+#if defined(__linux__)
+
 TEST_P(MisuseTest, AnEventfdIsReadAndWritten) {
   run([] {
     Fd counter = expect_value(Fd::adopt(::eventfd(0, 0)));
@@ -98,6 +103,8 @@ TEST_P(MisuseTest, AnEventfdIsReadAndWritten) {
     EXPECT_EQ(reading.join(), 5U);
   });
 }
+
+#endif
 
 TEST_P(MisuseTest, ADescriptorOfAnotherRuntimeIsRefused) {
   run([] {

@@ -251,6 +251,8 @@ TEST_P(ShortReadTest, AUnixReadThatStopsAtDescriptorsIsNotTheEnd) {
   });
 }
 
+#if defined(__linux__)
+
 // pipe(7), O_DIRECT: a read ends where a write ended.
 TEST_P(ShortReadTest, PacketsOfAPipeAreReadOneByOne) {
   run([] {
@@ -264,6 +266,8 @@ TEST_P(ShortReadTest, PacketsOfAPipeAreReadOneByOne) {
     EXPECT_EQ(read(ours), "three");
   });
 }
+
+#endif
 
 // The rule is TCP's own: other sockets that say they are streams do not get in.
 TEST_P(ShortReadTest, OnlyTcpSocketsBecomeTcpStreams) {

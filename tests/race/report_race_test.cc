@@ -159,18 +159,11 @@ class LateBackend final : public AnyBackend {
   std::vector<Event> held_;
 };
 
-std::unique_ptr<AnyBackend> open_inner(std::string_view name) {
-  if (name != ForgettingBackend::kName) return open_backend(name).value();
-  auto backend = std::make_unique<BackendAdapter<ForgettingBackend>>();
-  EXPECT_FALSE(backend->open());
-  return backend;
-}
-
 // Race (R02: golang/go#59545, R12: boringtun#144, R44: mio#267): reports are taken from the kernel
 // while their descriptors are closed and replaced, and delivered only then. Forbidden (G3): that a
 // report of the earlier life acts on the later one.
 TEST_P(ReportRace, ALateReportOfAnEarlierLifeNeverActs) {
-  auto backend = std::make_unique<LateBackend>(open_inner(GetParam()));
+  auto backend = std::make_unique<LateBackend>(open_tested_backend(GetParam()).value());
   LateBackend& late = *backend;
   poller_.emplace(poller_over(std::move(backend)));
   race(

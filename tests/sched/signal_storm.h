@@ -1,11 +1,15 @@
-// SignalStorm: while one is alive, every thread of the process gets a signal every millisecond.
-// The handler does nothing and does not restart system calls, so each wait meets EINTR.
+// SignalStorm: while one is alive, every thread of the process gets a signal every millisecond
+// (where the threads cannot be listed: some thread does). The handler does nothing and does not
+// restart system calls, so each wait meets EINTR.
 #pragma once
 
 #include <dirent.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 
 #include <atomic>
 #include <chrono>
@@ -36,18 +40,26 @@ class SignalStorm {
 
  private:
   void blow() {
-    const auto self = static_cast<int>(::syscall(SYS_gettid));
     while (!over_.load()) {
-      if (DIR* const directory = ::opendir("/proc/self/task")) {
-        while (const dirent* const entry = ::readdir(directory)) {
-          const int thread = std::atoi(entry->d_name);
-          if (thread > 0 && thread != self) ::syscall(SYS_tgkill, ::getpid(), thread, SIGUSR1);
-        }
-        ::closedir(directory);
-      }
+      blow_once();
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
+
+#if defined(__linux__)
+  static void blow_once() {
+    const auto self = static_cast<int>(::syscall(SYS_gettid));
+    DIR* const directory = ::opendir("/proc/self/task");
+    if (directory == nullptr) return;
+    while (const dirent* const entry = ::readdir(directory)) {
+      const int thread = std::atoi(entry->d_name);
+      if (thread > 0 && thread != self) ::syscall(SYS_tgkill, ::getpid(), thread, SIGUSR1);
+    }
+    ::closedir(directory);
+  }
+#else
+  static void blow_once() { ::kill(::getpid(), SIGUSR1); }
+#endif
 
   static inline std::atomic<long> received_{0};
   struct sigaction before_{};

@@ -7,9 +7,12 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/eventfd.h>
+#endif
 
 #include <array>
 #include <cerrno>
@@ -81,17 +84,33 @@ inline void set_nonblocking_cloexec(int fd) {
   return {UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
-// The cheapest descriptor that can be watched: writable, and readable when its value is not zero.
-[[nodiscard]] inline UniqueFd event_fd(unsigned value = 0) {
-  return UniqueFd(require(::eventfd(value, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd"));
-}
-
 inline void make_readable(int fd) {
   const std::uint64_t one = 1;
   if (::write(fd, &one, sizeof(one)) != static_cast<ssize_t>(sizeof(one))) {
     std::perror("write");
     std::abort();
   }
+}
+
+// The cheapest descriptor that can be watched: writable, and readable when its value is not zero.
+// Where there are no eventfds it is a datagram socket that is its own peer.
+[[nodiscard]] inline UniqueFd event_fd(unsigned value = 0) {
+#if defined(__linux__)
+  return UniqueFd(require(::eventfd(value, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd"));
+#else
+  UniqueFd fd(require(::socket(AF_INET, SOCK_DGRAM, 0), "socket"));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* const any = reinterpret_cast<sockaddr*>(&address);
+  (void)require(::bind(fd.get(), any, size), "bind");
+  (void)require(::getsockname(fd.get(), any, &size), "getsockname");
+  (void)require(::connect(fd.get(), any, size), "connect");
+  set_nonblocking_cloexec(fd.get());
+  if (value != 0) make_readable(fd.get());
+  return fd;
+#endif
 }
 
 // A connected pair over loopback: `a` connected, `b` was accepted.
