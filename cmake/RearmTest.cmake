@@ -14,6 +14,9 @@ else()
 endif()
 include(GoogleTest)
 
+set(REARM_TEST_COMPILE_OPTIONS "" CACHE STRING
+    "Options for the tests' own files, after the build type's; the library keeps its own")
+
 set(REARM_TEST_BACKENDS "poll;event_port;kqueue" CACHE STRING
     "Backends beside the default over which the tests of scheduler and sockets run, too")
 
@@ -23,7 +26,7 @@ set(REARM_TEST_BACKENDS "poll;event_port;kqueue" CACHE STRING
 #         race, stress: the whole program is one test and has the machine to itself;
 #         slow, in addition, keeps a test out of `scripts/test --quick`.
 # Programs that use a runtime run once more over each of REARM_TEST_BACKENDS, as one test each, with
-# the labels `backend` and the backend's name.
+# the labels `backend` and the backend's name; in slow builds not those that keep the machine busy.
 # TIMEOUT: seconds for one ctest test; 30 by default, 300 for race and stress.
 function(rearm_test)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES;LIBS;LABELS")
@@ -39,6 +42,7 @@ function(rearm_test)
   add_executable(${arg_NAME} ${arg_SOURCES})
   rearm_target(${arg_NAME})
   rearm_private(${arg_NAME})
+  target_compile_options(${arg_NAME} PRIVATE ${REARM_TEST_COMPILE_OPTIONS})
   target_include_directories(${arg_NAME} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
   target_link_libraries(${arg_NAME} PRIVATE ${arg_LIBS} GTest::gtest_main GTest::gmock)
   if(TARGET rearm_emulated_poller AND NOT arg_LIBS STREQUAL "rearm::base")
@@ -80,6 +84,9 @@ function(rearm_test)
   endif()
 
   # The poller's own tests go through all backends by themselves.
+  if(whole_program AND REARM_TEST_TIMEOUT_SCALE GREATER 1)
+    return()
+  endif()
   if(TARGET rearm_emulated_poller AND arg_LIBS MATCHES "rearm::(sched|net)")
     foreach(backend IN LISTS REARM_TEST_BACKENDS)
       set(test ${arg_NAME}.over_${backend})
