@@ -71,7 +71,30 @@ void BM_switch(benchmark::State& state) {
 }
 BENCHMARK(BM_switch);
 
+// Two fibers in the same loop, as fibers of a server are.
+[[gnu::noinline]] void take_turns(std::int64_t turns) {
+  for (; turns > 0; --turns) rearm::this_fiber::yield();
+}
+
 void BM_yield(benchmark::State& state) {
+  constexpr std::int64_t kTurns = 1024;
+  rearm::Runtime runtime({.workers = 1});
+  runtime.run([&state] {
+    bool stop = false;
+    auto other = rearm::spawn([&stop] {
+      while (!stop) take_turns(kTurns);
+    });
+    while (state.KeepRunningBatch(kTurns)) take_turns(kTurns);
+    stop = true;
+    other.join();
+  });
+  set_ops(state, 2);
+  state.SetLabel("BM_floor_jump_fcontext");
+}
+BENCHMARK(BM_yield);
+
+// In two loops: each yield returns to another place than the processor expects.
+void BM_yield_in_two_loops(benchmark::State& state) {
   rearm::Runtime runtime({.workers = 1});
   runtime.run([&state] {
     bool stop = false;
@@ -85,7 +108,7 @@ void BM_yield(benchmark::State& state) {
   set_ops(state, 2);
   state.SetLabel("BM_floor_jump_fcontext");
 }
-BENCHMARK(BM_yield);
+BENCHMARK(BM_yield_in_two_loops);
 
 void BM_spawn_join(benchmark::State& state) {
   rearm::Runtime runtime({.workers = 1});

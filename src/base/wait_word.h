@@ -8,8 +8,8 @@
 //   kReady    an event came and was not consumed      waiter -> kIdle
 //   kParking  decided to wait, still on its own       committer -> Waiter*  publisher -> kReady
 //             stack                                   withdrawer -> kIdle
-//   Waiter*   parked                                  publisher, withdrawer -> kIdle, and the one
-//                                                     who made the transition owns the waiter
+//   Waiter*   parked                                  publisher, taker and withdrawer -> kIdle; who
+//                                                     made the transition owns the waiter
 //   kClosed   over for good                           nobody, until reset
 //   any       (close)                                 closer -> kClosed, and owns the waiter if
 //                                                     there was one
@@ -105,6 +105,17 @@ class WaitWord {
     }
   }
 
+  // Takes the waiter out if one is parked; changes nothing otherwise. For an event that the one who
+  // takes will bring about only afterwards.
+  [[nodiscard]] Waiter* take() noexcept {
+    std::uintptr_t old = word_.load(kRelaxed);  // Only a guess; the exchange checks it.
+    // Acquire: pairs with the release in commit(), to own the waiter.
+    if (!is_waiter(old) || !word_.compare_exchange_strong(old, kIdle, kAcqRel, kRelaxed)) {
+      return nullptr;
+    }
+    return as_waiter(old);
+  }
+
   // Whether an event is there that was not consumed: then the next publish() would add nothing that
   // a system call made after the consumption does not find out by itself. Sequentially consistent:
   // pairs with the consumption in prepare() and commit(), so that what was stored before this call
@@ -139,6 +150,10 @@ class WaitWord {
   void prefetch_waiter() const noexcept {
     __builtin_prefetch(reinterpret_cast<const void*>(word_.load(kRelaxed)));
   }
+
+  // Undoes the consumption of an event that will not come again. REQUIRES: nobody else uses the
+  // word.
+  void put_back() noexcept { word_.store(kReady, kRelease); }
 
   // For a new life. REQUIRES: nobody waits, and nobody else uses the word but a late publisher,
   // whose kReady is then merely stale.

@@ -21,8 +21,9 @@
 // indirect jump, so each switch would leave one entry too many on the processor's return stack, and
 // every return that follows, up to the fiber's own code, would be predicted one frame off. This
 // enters it by a jump and leaves it by a return, which the processor matches with the call of the
-// last switch: one of few places, so mostly the same. (On AArch64 jump_fcontext itself ends in a
-// return.)
+// last switch: one of few places, so mostly the same. A context that exits enters it without a call
+// (see jump_for_good()), because the return at the other end matches the call by which that was
+// left: 16 ns of a spawn and join of 129. (On AArch64 jump_fcontext itself ends in a return.)
 #if defined(__x86_64__) && defined(__ELF__)
 asm(R"(
     .text
@@ -42,6 +43,12 @@ rearm_jump:
     .size rearm_jump, . - rearm_jump
 )");
 #endif
+
+// Where a context goes on that is continued after its exit.
+extern "C" [[gnu::visibility("hidden"), noreturn]] void rearm_continued_after_exit();
+extern "C" void rearm_continued_after_exit() {
+  rearm::check_failed("a context that had exited was continued", __FILE__, __LINE__);
+}
 
 // Declared here, not taken from <cxxabi.h>: libstdc++ declares it `const`, which lets a compiler
 // keep the address across a switch to another thread, and libc++ does not declare it at all.
@@ -81,19 +88,6 @@ void Context::forget() noexcept {
   entry_ = nullptr;
 }
 
-// The outermost frame of every context.
-REARM_UNINSTRUMENTED void Context::run(transfer_t transfer) {
-  Leap& arrival = *static_cast<Leap*>(transfer.data);
-  Context& self = *arrival.to;
-  finish_jump(arrival, nullptr);
-  arrival.from->stack_pointer_.store(transfer.fctx, kRelaxed);
-  const Exit exit = self.entry_(arrival.message);
-  Leap leap{
-      .from = &self, .to = exit.to, .thread = exit.thread, .message = exit.message, .exits = true};
-  (void)jump(leap);
-  check_failed("a context that had exited was continued", __FILE__, __LINE__);
-}
-
 #if REARM_TSAN
 
 REARM_UNINSTRUMENTED transfer_t Context::jump(Leap& leap) noexcept {
@@ -123,5 +117,41 @@ REARM_UNINSTRUMENTED void Context::finish_jump(Leap& arrival, Context* to) noexc
 }
 
 #endif
+
+#if defined(__x86_64__) && defined(__ELF__) && !REARM_TSAN && !REARM_ASAN
+
+[[gnu::always_inline]] inline void Context::jump_for_good(Leap& leap) noexcept {
+  // Below the red zone, and so that the stack is aligned as after a call.
+  asm volatile(
+      "subq $136, %%rsp\n\t"
+      "leaq rearm_continued_after_exit(%%rip), %%rax\n\t"
+      "pushq %%rax\n\t"
+      "jmp jump_fcontext@PLT"
+      :
+      : "D"(leap.to->stack_pointer_.load(kRelaxed)), "S"(&leap)
+      : "rax", "memory");
+  __builtin_unreachable();
+}
+
+#else
+
+REARM_UNINSTRUMENTED void Context::jump_for_good(Leap& leap) noexcept {
+  (void)jump(leap);
+  rearm_continued_after_exit();
+}
+
+#endif
+
+// The outermost frame of every context.
+REARM_UNINSTRUMENTED void Context::run(transfer_t transfer) {
+  Leap& arrival = *static_cast<Leap*>(transfer.data);
+  Context& self = *arrival.to;
+  finish_jump(arrival, nullptr);
+  arrival.from->stack_pointer_.store(transfer.fctx, kRelaxed);
+  const Exit exit = self.entry_(arrival.message);
+  Leap leap{
+      .from = &self, .to = exit.to, .thread = exit.thread, .message = exit.message, .exits = true};
+  jump_for_good(leap);
+}
 
 }  // namespace rearm

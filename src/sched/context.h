@@ -113,6 +113,7 @@ class Context {
   };
 
   static void run(boost::context::detail::transfer_t transfer);
+  [[noreturn]] static void jump_for_good(Leap& leap) noexcept;
 #if REARM_TSAN || REARM_ASAN
   static boost::context::detail::transfer_t jump(Leap& leap) noexcept;
   // On the arriving side, which is `to`, or runs for the first time.

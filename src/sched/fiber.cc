@@ -37,12 +37,15 @@ std::string what_of(const std::exception_ptr& error) {
   std::abort();
 }
 
-// On the arriving side: the fiber has left its stack for good.
+// Two ways to end. settle_end: nobody waited for the fiber when it ended. settle_joined: somebody
+// did, was taken out of `done`, and goes on now or next; to publish is not needed any more. Both on
+// the arriving side: the fiber has left its stack for good. Unless it was detached, it then belongs
+// to its handle, and may be gone already.
 void settle_end(Fiber& fiber) {
   Scheduler& scheduler = fiber.scheduler;
+  Processor& processor = Worker::current()->processor();
   fiber.context.forget();
   const WaitWord::Found found = fiber.done.publish();
-  // Unless it was detached, the fiber now belongs to its handle, and may be gone already.
   if (found.waiter != nullptr) {
     found.waiter->set_reason(WakeReason::kReady);
     Worker::wake(*found.waiter);
@@ -50,7 +53,26 @@ void settle_end(Fiber& fiber) {
     if (fiber.task->error) die_of_exception(fiber);
     scheduler.bury(fiber);
   }
-  scheduler.fiber_ended();
+  Processor::count_life(processor.ended);
+}
+
+void settle_joined(Fiber& fiber) {
+  Waiter* const waiter = fiber.leave.waiter;
+  fiber.context.forget();
+  Processor::count_life(Worker::current()->processor().ended);
+  if (waiter != nullptr) Worker::wake(*waiter);
+}
+
+// The fiber has ended, on `worker`. A fiber of the same scheduler that waits for it goes on at
+// once, without a way around through the worker's context: 40 ns of a spawn and join of 113.
+Context::Exit leave_for_good(Worker& worker, Fiber& self) {
+  Waiter* const waiter = self.done.take();
+  if (waiter == nullptr) return worker.exit(self, nullptr, &settle_end);
+  waiter->set_reason(WakeReason::kReady);
+  Fiber* const joiner = static_cast<Parked*>(waiter)->fiber();
+  const bool is_ours = joiner != nullptr && &joiner->scheduler == &self.scheduler;
+  self.leave.waiter = is_ours ? nullptr : waiter;
+  return worker.exit(self, is_ours ? joiner : nullptr, &settle_joined);
 }
 
 // The life of every fiber. Returns, so that its frame and its sanitizer's shadow are gone.
@@ -64,7 +86,7 @@ Context::Exit fiber_main(void* message) {
     task.error = std::current_exception();
   }
   if (self.done.is_closed() && task.error) die_of_exception(self);
-  return Worker::current()->exit(self, &settle_end);
+  return leave_for_good(*Worker::current(), self);
 }
 
 }  // namespace
@@ -109,13 +131,12 @@ Result<Fiber*> Scheduler::spawn(const detail::TaskSpec& spec, const SpawnOptions
       {.base = stack->base, .bytes = stack_end - reinterpret_cast<std::uintptr_t>(stack->base)},
       &fiber_main);
 
-  alive_.fetch_add(1, kRelaxed);  // The spawner is alive, or run() has not begun.
   // The constructor above may have parked: look again for the worker.
   worker = Worker::current();
   if (worker != nullptr && &worker->scheduler() == this) {
-    Processor::count(worker->processor().spawned);
+    Processor::count_life(worker->processor().spawned);
   } else {
-    spawned_outside_.fetch_add(1, kRelaxed);
+    spawned_outside_.fetch_add(1, kRelease);
   }
   Worker::make_ready(*fiber);
   return fiber;
@@ -140,10 +161,7 @@ bool wait_for_end(Fiber& fiber, Deadline deadline) {
   if (deadline.is_standing()) deadline = Deadline::never();
   for (;;) {
     switch (fiber.done.prepare()) {
-      case WaitWord::Prepared::kReady:
-        // Put it back: whoever releases or detaches must find it, too.
-        static_cast<void>(fiber.done.publish());
-        return true;
+      case WaitWord::Prepared::kReady: fiber.done.put_back(); return true;
       case WaitWord::Prepared::kPark: break;
       case WaitWord::Prepared::kBusy:
       case WaitWord::Prepared::kClosed:
@@ -151,7 +169,7 @@ bool wait_for_end(Fiber& fiber, Deadline deadline) {
     }
     const auto reason = wait_on(fiber.done, deadline, Cancellable::kNo);
     if (reason == WakeReason::kReady) {
-      static_cast<void>(fiber.done.publish());  // Consumed by the wait: put it back, likewise.
+      fiber.done.put_back();
       return true;
     }
     if (reason == WakeReason::kTimedOut) return false;

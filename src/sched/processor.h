@@ -15,7 +15,7 @@ namespace rearm {
 
 class alignas(64) Processor {
  public:
-  explicit Processor(StackPool& pool) noexcept : stacks(pool) {}
+  Processor(StackPool& pool, RunQueue::Thieves thieves) noexcept : queue(thieves), stacks(pool) {}
 
   RunQueue queue;
   Timers timers;
@@ -30,13 +30,18 @@ class alignas(64) Processor {
     return id_next_++;
   }
 
-  // Written by the holder alone, read by anybody.
+  // Written by the holder alone, read by anybody; the last two tell when all fibers have ended.
   Atomic<std::uint64_t> switches{0};
-  Atomic<std::uint64_t> spawned{0};
   Atomic<std::uint64_t> steals{0};
+  Atomic<std::uint64_t> spawned{0};
+  Atomic<std::uint64_t> ended{0};
 
   static void count(Atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(kRelaxed) + 1, kRelaxed);
+  }
+  // Release: pairs with Scheduler::alive(), which sees what was counted before.
+  static void count_life(Atomic<std::uint64_t>& counter) noexcept {
+    counter.store(counter.load(kRelaxed) + 1, kRelease);
   }
 
  private:

@@ -4,6 +4,8 @@
 // owner and thieves take from the head. Beside it the next-slot: the fiber that the running one has
 // just made runnable, which is likely to find its data in the cache and runs first.
 //
+// Alone. The only worker of a runtime has no thieves, and its queue needs no locked instruction.
+//
 // Words
 //   tail_   written by the owner alone. A slot in [head, tail) is full.
 //   head_   moved forward by whoever takes, with one compare-and-exchange for all it takes.
@@ -29,7 +31,11 @@ class RunQueue {
  public:
   static constexpr std::uint32_t kCapacity = 512;
 
-  RunQueue() = default;
+  enum class Thieves : bool { kNone, kSome };
+
+  // With kNone, steal_into() must never be called on it.
+  explicit RunQueue(Thieves thieves = Thieves::kSome) noexcept
+      : shared_(thieves == Thieves::kSome) {}
   RunQueue(const RunQueue&) = delete;
   RunQueue& operator=(const RunQueue&) = delete;
 
@@ -47,18 +53,28 @@ class RunQueue {
   // Puts a fiber into the next-slot and returns the one that it displaces, or nullptr.
   [[nodiscard]] Fiber* push_next(Fiber& fiber) noexcept {
     // Release: hands the fiber over, to a thief maybe. Acquire: takes over the displaced one.
-    return next_.exchange(&fiber, kAcqRel);
+    if (shared_) return next_.exchange(&fiber, kAcqRel);
+    Fiber* const displaced = next_.load(kRelaxed);
+    next_.store(&fiber, kRelaxed);
+    return displaced;
   }
 
   [[nodiscard]] Fiber* pop_next() noexcept {
-    if (next_.load(kRelaxed) == nullptr) return nullptr;  // Only thieves could change it, to empty.
-    return next_.exchange(nullptr, kAcquire);
+    Fiber* const fiber = next_.load(kRelaxed);
+    if (fiber == nullptr) return nullptr;  // Only thieves could change it, to empty.
+    if (shared_) return next_.exchange(nullptr, kAcquire);
+    next_.store(nullptr, kRelaxed);
+    return fiber;
   }
 
   [[nodiscard]] Fiber* pop() noexcept {
     std::uint32_t head = head_.load(kRelaxed);
     while (head != tail_.load(kRelaxed)) {
       Fiber* const fiber = slots_[head % kCapacity].load(kRelaxed);
+      if (!shared_) {
+        head_.store(head + 1, kRelaxed);
+        return fiber;
+      }
       // Release: pairs with the acquire in push(); the slot is empty.
       if (head_.compare_exchange_weak(head, head + 1, kAcqRel, kRelaxed)) return fiber;
     }
@@ -110,6 +126,7 @@ class RunQueue {
  private:
   alignas(64) Atomic<std::uint32_t> head_{0};
   alignas(64) Atomic<std::uint32_t> tail_{0};
+  const bool shared_;
   Atomic<Fiber*> next_{nullptr};
   std::array<Atomic<Fiber*>, kCapacity> slots_{};
 };

@@ -65,18 +65,18 @@ Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
       report_stack_overflow_(options.report_stack_overflow) {
   const std::size_t workers = options.workers == 0 ? usable_processors() : options.workers;
   for (std::size_t i = 0; i < workers; ++i) {
-    processors_.push_back(std::make_unique<Processor>(stacks_));
+    processors_.push_back(std::make_unique<Processor>(
+        stacks_, workers > 1 ? RunQueue::Thieves::kSome : RunQueue::Thieves::kNone));
   }
 }
 
 Scheduler::~Scheduler() {
   REARM_CHECK(threads_ == nullptr, "a runtime was destroyed inside its own run()");
-  REARM_CHECK(alive_.load(kAcquire) == 0,
-              "a runtime was destroyed with fibers that run() never got to run");
+  REARM_CHECK(alive() == 0, "a runtime was destroyed with fibers that run() never got to run");
 }
 
 Runtime::Stats Scheduler::stats() const {
-  Runtime::Stats stats{.fibers_alive = alive_.load(kRelaxed),
+  Runtime::Stats stats{.fibers_alive = alive(),
                        .fibers_spawned = spawned_outside_.load(kRelaxed),
                        .stacks_taken = stacks_.taken(),
                        .poller = poller_->stats()};
@@ -133,7 +133,7 @@ void Scheduler::stop_threads() {
 }
 
 void Scheduler::run() {
-  if (alive_.load(kAcquire) == 0) finish();
+  finish_if_all_ended();
   threads_->release(true);
   {
     const OverflowReporter reporter(report_stack_overflow_);
@@ -169,9 +169,24 @@ void Scheduler::bury(Fiber& fiber) {
   }
 }
 
-void Scheduler::fiber_ended() {
-  // Release: pairs with the acquire in run() and ~Scheduler(); everything the fiber did is done.
-  if (alive_.fetch_sub(1, kAcqRel) == 1) finish();
+// No counter is shared by those who spawn and end fibers; each processor has its own two, which
+// only grow. The ends are read first. Of each fiber whose end is seen, the start is seen, too, and
+// so are the starts of the fibers that it spawned; so if both sums are the same, no fiber is alive
+// that anybody inside could have spawned (Mattern 1987, "Algorithms for distributed termination
+// detection", section 5).
+std::uint64_t Scheduler::alive() const noexcept {
+  std::uint64_t ended = 0;
+  for (const auto& processor : processors_) ended += processor->ended.load(kAcquire);
+  std::uint64_t spawned = spawned_outside_.load(kAcquire);
+  for (const auto& processor : processors_) spawned += processor->spawned.load(kAcquire);
+  return spawned - ended;
+}
+
+void Scheduler::finish_if_all_ended() {
+  if (finished()) return;
+  // Of two workers whose last fibers end at the same time, the second one here sees both ends.
+  if (processors_.size() > 1) end_checks_.fetch_add(1, kAcqRel);
+  if (alive() == 0) finish();
 }
 
 // --- Work that any worker may take. ---

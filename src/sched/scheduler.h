@@ -62,7 +62,8 @@ class Scheduler {
                                      const std::source_location& site);
   // Gives back what an ended fiber occupied.
   void bury(Fiber& fiber);
-  void fiber_ended();
+  // Ends run() if no fiber is left. A worker calls this when it has nothing else to do.
+  void finish_if_all_ended();
 
   // Around a worker's rest.
   void worker_rests() {
@@ -122,6 +123,7 @@ class Scheduler {
   struct Threads;
 
   void finish();
+  [[nodiscard]] std::uint64_t alive() const noexcept;
   [[nodiscard]] std::int64_t earliest_timer_ns() const noexcept;
 
   Runtime& runtime_;
@@ -139,8 +141,8 @@ class Scheduler {
   FiberList injected_ REARM_GUARDED_BY(injected_mu_);
   Atomic<std::size_t> injected_size_{0};
 
-  Atomic<std::uint64_t> alive_{0};
   Atomic<std::uint64_t> spawned_outside_{0};
+  Atomic<std::uint32_t> end_checks_{0};
   Atomic<bool> stopping_{false};
   Atomic<bool> finished_{false};
 

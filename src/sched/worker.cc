@@ -73,9 +73,14 @@ void Worker::yield() {
   leave_fiber([](Fiber& left) { current()->push_back(left); });
 }
 
-Context::Exit Worker::exit(Fiber& fiber, void (*settle_it)(Fiber&)) {
+Context::Exit Worker::exit(Fiber& fiber, Fiber* next, void (*settle_it)(Fiber&)) {
   fiber.leave.settle = settle_it;
-  Fiber* const next = take_next();
+  // A joiner that goes on needs no look outside: to join again, it must park.
+  if (next != nullptr) {
+    Processor::count(processor_.switches);
+  } else {
+    next = take_next();
+  }
   fiber_ = next;
   return {.to = next == nullptr ? &context_ : &next->context, .thread = thread_, .message = &fiber};
 }
@@ -98,14 +103,15 @@ Fiber* Worker::take_local() {
   }
   next_slot_streak_ = 0;
   if (Fiber* const fiber = processor_.queue.pop()) {
-    prefetch_queued();
+    if (processor_.queue.peek(kFewQueued) != nullptr) prefetch_queued();
     return fiber;
   }
   return processor_.queue.pop_next();
 }
 
-// The fibers that will run next were parked a whole round of others ago. While this one runs, the
-// processor fetches what waking the next one touches, and the head of the one after it.
+// With many in the queue, those that will run next were parked a whole round of others ago. While
+// this one runs, the processor fetches what waking the next one touches, and the head of the one
+// after it.
 void Worker::prefetch_queued() noexcept {
 #if !REARM_TSAN  // It would report the look at a fiber that a thief has just taken away.
   if (const Fiber* const fiber = processor_.queue.peek(0)) fiber->context.prefetch();
@@ -133,6 +139,7 @@ Fiber* Worker::find_work() {
     if (Fiber* const fiber = take_injected()) return found(fiber);
     if (expire_timers()) continue;
     if (Fiber* const fiber = steal()) return found(fiber);
+    scheduler_.finish_if_all_ended();
     if (scheduler_.finished()) return nullptr;
     scheduler_.worker_rests();
     rest();

@@ -60,8 +60,9 @@ class Worker {
   // Lets others run, if there are any.
   void yield();
 
-  // Where the fiber that has just ended goes for good. Its stack is not left yet.
-  [[nodiscard]] Context::Exit exit(Fiber& fiber, void (*settle)(Fiber&));
+  // Where the fiber that has just ended goes for good: to `next`, or else to what is there to run.
+  // Its stack is not left yet.
+  [[nodiscard]] Context::Exit exit(Fiber& fiber, Fiber* next, void (*settle)(Fiber&));
 
   // Settles the fiber that left for this context, if it was one. First thing after every switch.
   static void settle(void* message);
@@ -80,6 +81,9 @@ class Worker {
   // So often in a row the next-slot goes before the queue, so that two fibers which wake each other
   // do not starve the rest.
   static constexpr std::uint32_t kNextSlotStreak = 8;
+
+  // So few queued fibers are still in the cache from the last time.
+  static constexpr std::uint32_t kFewQueued = 8;
 
   // While there is always something to run, the kernel is asked without waiting, but not before all
   // that came out of it the last time have run, and not more often than this.

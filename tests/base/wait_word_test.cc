@@ -40,6 +40,36 @@ TEST_F(WaitWordTest, IdleBecomesReadyByPublish) {
   EXPECT_EQ(word_.prepare(), Prepared::kReady);
 }
 
+TEST_F(WaitWordTest, TakeTakesAParkedWaiterAndLeavesNoTrace) {
+  park();
+  EXPECT_EQ(word_.take(), &waiter_);
+  expect_idle();
+}
+
+TEST_F(WaitWordTest, TakeChangesNothingWhereNobodyIsParked) {
+  EXPECT_EQ(word_.take(), nullptr);
+  expect_idle();
+  EXPECT_EQ(word_.prepare(), Prepared::kPark);
+  EXPECT_EQ(word_.take(), nullptr);
+  EXPECT_EQ(word_.commit(waiter_), Committed::kParked);
+  EXPECT_EQ(word_.publish().waiter, &waiter_);
+  EXPECT_EQ(word_.take(), nullptr);
+  (void)word_.publish();
+  EXPECT_EQ(word_.take(), nullptr);
+  EXPECT_EQ(word_.prepare(), Prepared::kReady);
+  (void)word_.close();
+  EXPECT_EQ(word_.take(), nullptr);
+  EXPECT_TRUE(word_.is_closed());
+}
+
+TEST_F(WaitWordTest, WhatIsPutBackIsFoundAgain) {
+  (void)word_.publish();
+  ASSERT_EQ(word_.prepare(), Prepared::kReady);
+  word_.put_back();
+  EXPECT_TRUE(word_.is_ready());
+  EXPECT_TRUE(word_.close().ready);
+}
+
 TEST_F(WaitWordTest, IdleStaysIdleByWithdraw) {
   EXPECT_EQ(word_.withdraw(), nullptr);
   expect_idle();

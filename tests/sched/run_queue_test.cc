@@ -33,9 +33,18 @@ class FakeFibers {
   std::unique_ptr<Place[]> memory_;
 };
 
-TEST(RunQueue, IsFirstInFirstOut) {
+// What the owner does, with thieves about and without.
+class RunQueueOwner : public ::testing::TestWithParam<RunQueue::Thieves> {};
+
+INSTANTIATE_TEST_SUITE_P(RunQueue, RunQueueOwner,
+                         ::testing::Values(RunQueue::Thieves::kNone, RunQueue::Thieves::kSome),
+                         [](const auto& parameter) {
+                           return parameter.param == RunQueue::Thieves::kNone ? "Alone" : "Shared";
+                         });
+
+TEST_P(RunQueueOwner, IsFirstInFirstOut) {
   FakeFibers fibers(3);
-  RunQueue queue;
+  RunQueue queue(GetParam());
   EXPECT_EQ(queue.pop(), nullptr);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(queue.push(fibers[i]));
   EXPECT_EQ(queue.size(), 3U);
@@ -43,9 +52,9 @@ TEST(RunQueue, IsFirstInFirstOut) {
   EXPECT_EQ(queue.pop(), nullptr);
 }
 
-TEST(RunQueue, RefusesWhatDoesNotFit) {
+TEST_P(RunQueueOwner, RefusesWhatDoesNotFit) {
   FakeFibers fibers(RunQueue::kCapacity + 1);
-  RunQueue queue;
+  RunQueue queue(GetParam());
   for (std::size_t i = 0; i < RunQueue::kCapacity; ++i) ASSERT_TRUE(queue.push(fibers[i]));
   EXPECT_FALSE(queue.push(fibers[RunQueue::kCapacity]));
   EXPECT_EQ(queue.pop(), &fibers[0]);
@@ -53,9 +62,9 @@ TEST(RunQueue, RefusesWhatDoesNotFit) {
   EXPECT_EQ(queue.size(), RunQueue::kCapacity);
 }
 
-TEST(RunQueue, KeepsItsOrderWhenTheRingWraps) {
+TEST_P(RunQueueOwner, KeepsItsOrderWhenTheRingWraps) {
   FakeFibers fibers(10 * RunQueue::kCapacity);
-  RunQueue queue;
+  RunQueue queue(GetParam());
   std::size_t pushed = 0;
   std::size_t popped = 0;
   while (popped < 10 * RunQueue::kCapacity) {
@@ -72,9 +81,9 @@ TEST(RunQueue, KeepsItsOrderWhenTheRingWraps) {
   }
 }
 
-TEST(RunQueue, TheNextSlotHoldsOneAndReturnsTheDisplaced) {
+TEST_P(RunQueueOwner, TheNextSlotHoldsOneAndReturnsTheDisplaced) {
   FakeFibers fibers(2);
-  RunQueue queue;
+  RunQueue queue(GetParam());
   EXPECT_EQ(queue.pop_next(), nullptr);
   EXPECT_EQ(queue.push_next(fibers[0]), nullptr);
   EXPECT_EQ(queue.size(), 1U);

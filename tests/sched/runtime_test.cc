@@ -12,6 +12,7 @@
 
 #include "rearm/fiber.h"
 #include "sched/runtime_fixture.h"
+#include "support/scale.h"
 
 namespace rearm {
 namespace {
@@ -148,6 +149,22 @@ TEST_F(RuntimesTest, OneMayBeRunInsideAnothersThreadOfItsOwn) {
     }).join();
     EXPECT_EQ(inner_result, 8);
   });
+}
+
+// Each worker counts the fibers that it spawned and those that ended on it; the end of a run is
+// found from the sums. Forbidden: that two last fibers, ending on two workers at once, are both
+// taken for the last but one, and the run never ends.
+TEST_F(RuntimesTest, TheRunEndsHoweverTheLastFibersEnd) {
+  Runtime runtime({.workers = 2});
+  const auto rounds = test::scaled(500);
+  for (std::uint64_t i = 0; i < rounds; ++i) {
+    runtime.run([] {
+      spawn([] { spawn([] {}).detach(); }).detach();
+      spawn([] { this_fiber::yield(); }).detach();
+    });
+    ASSERT_EQ(runtime.stats().fibers_alive, 0U) << "round " << i;
+  }
+  EXPECT_EQ(runtime.stats().fibers_spawned, 4 * rounds);
 }
 
 TEST_F(RuntimesTest, TheCountersCount) {

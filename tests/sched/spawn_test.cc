@@ -365,5 +365,20 @@ TEST_P(SpawnTest, DroppingAHandleRacesWithTheEnd) {
   EXPECT_EQ(ran.load(), kFibers);
 }
 
+// Race: the end of a fiber (takes its joiner out of `done` before it leaves its stack) against the
+// joiner's deadline. Forbidden: a joiner that goes on twice or never, or before the stack is left.
+TEST_P(SpawnTest, ADeadlineOfAJoinRacesWithTheEnd) {
+  run([] {
+    for (int i = 0; i < 2000; ++i) {
+      auto child = spawn([i] {
+        for (int yields = i % 7; yields > 0; --yields) this_fiber::yield();
+        return i;
+      });
+      (void)child.wait(Deadline::after(std::chrono::microseconds(i % 20)));
+      ASSERT_EQ(child.join(), i);
+    }
+  });
+}
+
 }  // namespace
 }  // namespace rearm
