@@ -1,0 +1,19 @@
+// Names: what the library's objects are called in a report, and their values in words.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "poller/descriptor.h"
+#include "rearm/runtime.h"
+
+namespace rearm::explore {
+
+[[nodiscard]] std::string name_in_library(Runtime& runtime, const void* object);
+[[nodiscard]] std::string value_in_library(const void* object, std::uint64_t value);
+
+// The lifetime, both words, and the lock if it is held.
+[[nodiscard]] std::string state_of(detail::Descriptor& descriptor);
+[[nodiscard]] std::uint64_t lifetime_word(const detail::Descriptor& descriptor);
+
+}  // namespace rearm::explore

@@ -1,0 +1,104 @@
+#include "explore/words.h"
+
+#include <array>
+
+#include "explore/word_program.h"
+
+namespace rearm::explore {
+namespace {
+
+using Make = std::unique_ptr<Program> (*)(std::vector<std::string>);
+
+struct Kind {
+  std::string_view name;
+  Make make;
+  std::string_view actors;  // That it knows.
+};
+
+constexpr std::array kKinds = {
+    Kind{"wait", &make_wait_program, "park park2 publish withdraw close"},
+    Kind{"life", &make_life_program, "reader shared close remove"},
+    Kind{"numbers", &make_number_program, "insert"},
+    Kind{"queue", &make_queue_program, "owner swapper thief"},
+    Kind{"idle", &make_idle_program, "sleeper maker finisher"},
+    Kind{"timer", &make_timer_program, "waiter expire publish restart"},
+    Kind{"turn", &make_turn_program, "holder inject timer"},
+    Kind{"workers", &make_worker_program, "worker spawn publish report"},
+};
+
+constexpr std::array<std::string_view, 46> kScenarios = {
+    "wait/park+publish",
+    "wait/park+publish+publish",
+    "wait/park+publish+withdraw",
+    "wait/park+publish+close",
+    "wait/park+withdraw+close",
+    "wait/park+withdraw+withdraw",
+    "wait/park+park+publish",
+    "wait/park2+publish+publish",
+    "wait/park2+publish+withdraw",
+    "wait/park2+publish+close",
+    "wait/park+publish+publish+withdraw",
+    "wait/park+publish+withdraw+close",
+    "life/reader+reader+close",
+    "life/reader+shared+close",
+    "life/reader+close+close",
+    "life/reader+close+remove",
+    "life/shared+remove+remove",
+    "life/shared+shared+close",
+    "life/reader+shared+close+remove",
+    "numbers/insert+insert",
+    "numbers/insert+insert+insert",
+    "queue/owner+thief",
+    "queue/swapper+thief",
+    "queue/owner+thief+thief",
+    "queue/swapper+thief+thief",
+    "idle/sleeper+maker",
+    "idle/sleeper+sleeper+maker",
+    "idle/sleeper+maker+maker",
+    "idle/sleeper+maker+finisher",
+    "timer/waiter+expire",
+    "timer/waiter+expire+expire",
+    "timer/waiter+expire+publish",
+    "timer/waiter+expire+restart",
+    "turn/holder+inject",
+    "turn/holder+timer",
+    "turn/holder+holder+inject",
+    "turn/holder+inject+timer",
+    "turn/holder+timer+timer",
+    "workers/worker",
+    "workers/worker+publish",
+    "workers/worker+spawn",
+    "workers/worker+worker",
+    "workers/worker+worker+publish",
+    "workers/worker+worker+spawn",
+    "workers/worker+report",
+    "workers/worker+worker+report",
+};
+
+}  // namespace
+
+std::vector<std::string> word_scenarios() { return {kScenarios.begin(), kScenarios.end()}; }
+
+bool is_crowd(std::string_view name) { return name.starts_with("workers/worker+worker"); }
+
+std::unique_ptr<Program> make_word_scenario(std::string_view name) {
+  const std::string_view kind_name = name.substr(0, name.find('/'));
+  for (const Kind& kind : kKinds) {
+    if (kind.name != kind_name || name.size() <= kind_name.size()) continue;
+    name.remove_prefix(kind_name.size() + 1);
+    std::vector<std::string> actors;
+    while (!name.empty()) {
+      const std::string actor(name.substr(0, name.find('+')));
+      if ((" " + std::string(kind.actors) + " ").find(" " + actor + " ") == std::string::npos) {
+        return nullptr;
+      }
+      actors.push_back(actor);
+      name.remove_prefix(std::min(name.size(), actor.size() + 1));
+    }
+    if (actors.empty() || actors.size() > kMaxThreads) return nullptr;
+    return kind.make(std::move(actors));
+  }
+  return nullptr;
+}
+
+}  // namespace rearm::explore

@@ -1,0 +1,288 @@
+// The poll turn, and whole workers: the real Scheduler over the model kernel.
+//
+// turn: names such as turn/holder+inject. Actors: holder (takes the poll turn, waits in the kernel
+// as Worker::rest() does, gives it back), inject (Scheduler::inject of a fiber, which wakes), timer
+// (starts a timer and says so). Nobody may sleep in the kernel while there is a fiber to run, or
+// beyond the instant of a timer.
+//
+// workers: names such as workers/worker+worker+spawn. Actors: worker (the real Worker::run, with
+// real fibers on stacks of their own), publish (a plain thread that ends the first fiber's wait),
+// spawn (the same, after it has spawned a fiber that spawns another), report (the first fiber reads
+// from a descriptor, and this makes it readable). Without these three the first fiber spawns one
+// that ends its wait. All workers must come home when the last fiber has ended.
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <span>
+
+#include "base/wait_word.h"
+#include "explore/arena.h"
+#include "explore/descriptor_world.h"
+#include "explore/kernel.h"
+#include "explore/names.h"
+#include "explore/word_program.h"
+#include "explore/worker_words.h"
+#include "rearm/fiber.h"
+#include "rearm/net/fd.h"
+#include "rearm/runtime.h"
+#include "sched/scheduler.h"
+#include "sched/wait.h"
+#include "sched/worker.h"
+
+namespace rearm::explore {
+namespace {
+
+constexpr std::int64_t kWhenNs = 50;
+
+// A runtime in the arena; the base of both kinds.
+class RuntimeProgram : public Program {
+ public:
+  explicit RuntimeProgram(std::vector<std::string> actors) : actors_(std::move(actors)) {
+    prepare_ground();
+    kernel.begin(Class::kEpoll);
+  }
+  ~RuntimeProgram() override { Arena::restore(Arena::Copy::kGround); }
+
+  [[nodiscard]] int threads() const final { return static_cast<int>(actors_.size()); }
+  [[nodiscard]] const char* thread_name(int index) const final {
+    return actors_[static_cast<std::size_t>(index)].c_str();
+  }
+  void reset() override {
+    Arena::restore(Arena::Copy::kWorld);
+    kernel = saved_kernel_;
+  }
+
+ protected:
+  [[nodiscard]] std::string_view actor_of(int index) const {
+    return actors_[static_cast<std::size_t>(index)];
+  }
+
+  // The world is built.
+  void save() {
+    Arena::save(Arena::Copy::kWorld);
+    saved_kernel_ = kernel;
+  }
+
+  std::vector<std::string> actors_;
+
+ private:
+  Kernel saved_kernel_;
+};
+
+// --- The poll turn. ---
+
+struct TurnThings {
+  Runtime runtime{{.workers = 2, .stack_bytes = 16 * 1024, .backend = "epoll"}};
+  Stack no_stack;
+  std::array<std::unique_ptr<Fiber>, kMaxThreads> fibers;
+  std::array<WaitWord, kMaxThreads> words;
+  std::array<std::unique_ptr<Timer>, kMaxThreads> timers;
+  bool has_timer = false;
+};
+
+class TurnProgram final : public RuntimeProgram {
+ public:
+  explicit TurnProgram(std::vector<std::string> actors) : RuntimeProgram(std::move(actors)) {
+    const InArena in_arena;
+    things_ = new TurnThings();
+    for (std::size_t i = 0; i < kMaxThreads; ++i) {
+      things_->fibers[i] = std::make_unique<Fiber>(scheduler(), things_->no_stack, i,
+                                                   SpawnOptions{}, std::source_location::current());
+      things_->timers[i] = std::make_unique<Timer>(things_->words[i]);
+    }
+    save();
+  }
+
+  [[nodiscard]] std::string name_of(const void* object) const override {
+    return name_in_library(things_->runtime, object);
+  }
+  [[nodiscard]] std::string value_of(const void* object, std::uint64_t value) const override {
+    return value_in_library(object, value);
+  }
+
+  void run(int index) override {
+    const auto at = static_cast<std::size_t>(index);
+    if (actor_of(index) == "holder") {
+      rest();
+    } else if (actor_of(index) == "inject") {
+      scheduler().inject(*things_->fibers[at]);
+    } else {
+      things_->has_timer = true;
+      scheduler().processors()[1]->timers.start(*things_->timers[at], kWhenNs + index);
+      scheduler().timer_started(kWhenNs + index);
+    }
+  }
+
+  [[nodiscard]] bool quiescent() override {
+    for (int i = 0; i < threads(); ++i) {
+      if (Machine::has_ended(i)) continue;
+      if (scheduler().has_injected()) {
+        violation("G5", "a fiber was injected, and %c sleeps in the kernel", 'A' + i);
+      }
+      if (things_->has_timer && Machine::pending(i).argument > kWhenNs + threads()) {
+        violation("G5", "%c sleeps in the kernel beyond the earliest timer", 'A' + i);
+      }
+    }
+    if (virtual_now_ns > kWhenNs) return false;
+    virtual_now_ns = 2 * kWhenNs;  // Who sleeps until the timer goes on now.
+    return things_->has_timer;
+  }
+
+ private:
+  [[nodiscard]] Scheduler& scheduler() { return things_->runtime.scheduler(); }
+
+  // Worker::rest(), as far as the kernel, for a worker that finds nothing before it.
+  void rest() {
+    if (!scheduler().take_poll_turn()) return;
+    WaiterList ready = scheduler().kernel_wait();
+    scheduler().give_poll_turn();
+    if (!ready.empty()) violation("G2", "somebody was woken, and nobody waits");
+  }
+
+  TurnThings* things_ = nullptr;
+};
+
+// --- Workers. ---
+
+struct WorkerThings {
+  WorkerThings() {
+    Scheduler& scheduler = runtime.scheduler();
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+      workers[i] = std::make_unique<Worker>(scheduler, *scheduler.processors()[i], i);
+    }
+  }
+
+  Runtime runtime{
+      {.workers = 2, .stack_bytes = 64 * 1024, .backend = "epoll", .report_stack_overflow = false}};
+  std::array<std::unique_ptr<Worker>, 2> workers;
+  std::array<Worker*, kMaxThreads> current{};
+  WaitWord gate;
+  Fd fd;
+  int file = -1;
+  int to_run = 0;
+  int have_run = 0;
+};
+
+class WorkerProgram final : public RuntimeProgram {
+ public:
+  explicit WorkerProgram(std::vector<std::string> actors) : RuntimeProgram(std::move(actors)) {
+    const InArena in_arena;
+    things_ = new WorkerThings();
+    // The stacks are mapped once; what lies in them of a free stack is part of the world.
+    StackPool& pool = things_->runtime.scheduler().stacks();
+    std::array<Stack*, 4> stacks{};
+    for (Stack*& stack : stacks) stack = pool.take();
+    for (Stack* const stack : stacks) {
+      Arena::include(stack, sizeof(Stack));
+      stack->next_free = nullptr;
+      pool.give_back(stack, 1);
+    }
+    const int number = kernel.open();
+    things_->file = kernel.file_at(number);
+    auto fd = Fd::adopt(number, things_->runtime);
+    if (fd) things_->fd = std::move(*fd);
+    save();
+  }
+
+  // The first fiber is there before the workers, as in Runtime::run(): it waits for the gate.
+  void reset() override {
+    RuntimeProgram::reset();
+    current_worker_slot() = nullptr;
+    WorkerThings& all = *things_;
+    all.to_run = has("spawn") ? 3 : has("publish") ? 1 : 2;
+    all.runtime
+        .spawn([this] {
+          if (!has("publish") && !has("spawn")) {
+            rearm::spawn([this] {
+              ++things_->have_run;
+              open_gate();
+            }).detach();
+          }
+          wait_at_gate();
+          ++things_->have_run;
+        })
+        .detach();
+  }
+
+  [[nodiscard]] std::string name_of(const void* object) const override {
+    for (std::size_t i = 0; i < things_->workers.size(); ++i) {
+      if (object == &things_->workers[i]->sleeper().parker) {
+        return std::string("worker ") + static_cast<char>('A' + i);
+      }
+    }
+    return name_in_library(things_->runtime, object);
+  }
+  [[nodiscard]] std::string value_of(const void* object, std::uint64_t value) const override {
+    return value_in_library(object, value);
+  }
+
+  void switched(int from, int to) override {
+    things_->current[static_cast<std::size_t>(from)] = current_worker_slot();
+    current_worker_slot() = things_->current[static_cast<std::size_t>(to)];
+  }
+
+  void run(int index) override {
+    WorkerThings& all = *things_;
+    if (actor_of(index) == "worker") {
+      all.workers[static_cast<std::size_t>(index)]->run();
+    } else if (actor_of(index) == "spawn") {
+      all.runtime
+          .spawn([this] {
+            ++things_->have_run;
+            rearm::spawn([this] { ++things_->have_run; }).detach();
+          })
+          .detach();
+      open_gate();
+    } else if (actor_of(index) == "report") {
+      kernel.make_ready(all.file, Ready::of(Direction::kRead));
+    } else {
+      open_gate();
+    }
+  }
+
+  void finish() override {
+    for (int i = 0; i < threads(); ++i) {
+      if (!Machine::has_ended(i)) {
+        violation("G5", "%c sleeps; %d of %d fibers have run", 'A' + i, things_->have_run,
+                  things_->to_run);
+      }
+    }
+    if (things_->have_run != things_->to_run) {
+      violation("G2", "%d fibers have run, not %d", things_->have_run, things_->to_run);
+    }
+  }
+
+ private:
+  [[nodiscard]] bool has(std::string_view actor) const {
+    return std::ranges::find(actors_, actor) != actors_.end();
+  }
+  void wait_at_gate() {
+    switch (things_->gate.prepare()) {
+      case WaitWord::Prepared::kReady: return;
+      case WaitWord::Prepared::kPark: break;
+      default: violation("G2", "the word is neither ready nor free");
+    }
+    if (wait_on(things_->gate, Deadline::never(), Cancellable::kNo) != WakeReason::kReady) {
+      violation("G2", "the wait was not ended by the wake-up");
+    }
+  }
+  void open_gate() {
+    if (Waiter* const waiter = things_->gate.publish().waiter) {
+      waiter->set_reason(WakeReason::kReady);
+      Worker::wake(*waiter);
+    }
+  }
+
+  WorkerThings* things_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<Program> make_turn_program(std::vector<std::string> actors) {
+  return std::make_unique<TurnProgram>(std::move(actors));
+}
+std::unique_ptr<Program> make_worker_program(std::vector<std::string> actors) {
+  return std::make_unique<WorkerProgram>(std::move(actors));
+}
+
+}  // namespace rearm::explore

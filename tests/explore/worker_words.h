@@ -1,0 +1,13 @@
+// Which worker a simulated thread is: the thread-local of src/sched/worker.cc, for a program to
+// exchange when another simulated thread goes on.
+#pragma once
+
+namespace rearm {
+class Worker;
+}
+
+namespace rearm::explore {
+
+[[nodiscard]] Worker*& current_worker_slot() noexcept;
+
+}  // namespace rearm::explore
