@@ -39,7 +39,7 @@ TEST_P(CloseTest, CloseWakesTheReaderAndTheWriter) {
   run([] {
     auto [reader, writer, duplex] = ends();
     test::fill_up(writer);
-    auto writing = spawn([&writer] { return writer.write_some("x", patience()); });
+    auto writing = spawn([&writer] { return test::write_until_error(writer); });
     auto [other_reader, other_writer, ignored] = ends();
     auto reading = spawn([&other_reader] { return read_one(other_reader); });
     test::let_park();
@@ -57,7 +57,7 @@ TEST_P(CloseTest, OneCloseWakesBothDirections) {
     auto& [near, far, duplex] = connected;
     test::fill_up(near);
     auto reading = spawn([&near] { return read_one(near); });
-    auto writing = spawn([&near] { return near.write_some("x", patience()); });
+    auto writing = spawn([&near] { return test::write_until_error(near); });
     test::let_park();
     expect_ok(near.close());
     expect_error(reading.join(), Errc::kClosed);
@@ -162,7 +162,7 @@ TEST_P(CloseTest, ASecondReaderAndASecondWriterAreToldSo) {
     test::fill_up(writer);
     auto [quiet, unused, ignored] = ends();
     auto reading = spawn([&quiet] { return read_one(quiet); });
-    auto writing = spawn([&writer] { return writer.write_some("x", patience()); });
+    auto writing = spawn([&writer] { return test::write_until_error(writer); });
     test::let_park();
     expect_error(read_one(quiet), Errc::kBusy);
     expect_error(quiet.wait_readable(patience()), Errc::kBusy);
@@ -225,7 +225,7 @@ TEST_P(ResetTest, AResetWakesTheReaderAndTheWriter) {
     test::FdPair pair = test::tcp_pair();
     TcpStream ours = expect_value(TcpStream::adopt(pair.a.release()));
     test::fill_up(ours);
-    auto writing = spawn([&ours] { return ours.write_some("x", patience()); });
+    auto writing = spawn([&ours] { return test::write_until_error(ours); });
     auto reading = spawn([&ours] {
       char byte = 0;
       return ours.read_some(MutableBuffer(&byte, 1), patience());

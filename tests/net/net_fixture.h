@@ -46,16 +46,21 @@ void expect_error(const Result<T>& result, std::error_code error) {
 
 inline std::error_code errno_code(int error) { return {error, std::system_category()}; }
 
-// Writes until the kernel takes no more, and goes on taking nothing: over TCP there is room again
-// as soon as the peer's side has taken what is under way. REQUIRES: on a fiber.
+// Writes until a write fails, and returns that one: a single write into a full TCP socket may
+// succeed after a while, because the peer's side makes room as long as it has not looked at what is
+// under way.
+template <class Stream>
+Result<std::size_t> write_until_error(Stream& stream, Deadline deadline = patience()) {
+  const std::string block(64 * 1024, 'b');
+  for (;;) {
+    if (auto written = stream.write_some(block, deadline); !written) return written;
+  }
+}
+
+// Writes until the kernel takes no more for now.
 template <class Stream>
 void fill_up(Stream& stream) {
-  constexpr int kRefusals = 10;
-  const std::string block(64 * 1024, 'b');
-  for (int refusals = 0; refusals < kRefusals; ++refusals) {
-    while (stream.write_some(block, at_once())) refusals = 0;
-    expect_ok(this_fiber::sleep_for(std::chrono::milliseconds(2)));
-  }
+  expect_error(write_until_error(stream, at_once()), Errc::kTimedOut);
 }
 
 struct TcpPair {

@@ -221,7 +221,7 @@ TEST_P(NetStressTest, AStuckWriterSleepsWhileTheReaderOfTheSameStreamWorks) {
   run([] {
     auto [near, far] = test::tcp_streams();
     test::fill_up(near);
-    auto stuck = spawn([&near] { return near.write_all("x", patience()); });
+    auto stuck = spawn([&near] { return test::write_until_error(near); });
     constexpr int kBytes = 40;
     auto reader = spawn([&near] {
       std::array<char, 16> buffer{};

@@ -224,7 +224,7 @@ TEST_P(SigpipeTest, AWriterThatIsParkedLearnsThatItsReaderHasGone) {
   run([] {
     auto [reader, writer, duplex] = ends();
     test::fill_up(writer);
-    auto parked = spawn([&writer] { return writer.write_some("x", patience()); });
+    auto parked = spawn([&writer] { return test::write_until_error(writer); });
     test::let_park();
     expect_ok(reader.close());
     const auto written = parked.join();
@@ -240,7 +240,7 @@ TEST_P(SigpipeTest, AWriterThatIsParkedOnAPlainThreadLearnsItToo) {
     test::fill_up(writer);
     std::atomic<bool> done{false};
     std::thread plain([&] {
-      EXPECT_FALSE(writer.write_some("x", patience()));
+      EXPECT_FALSE(test::write_until_error(writer));
       EXPECT_FALSE(sigpipe_is_pending());
       done.store(true);
     });

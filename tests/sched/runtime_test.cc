@@ -156,7 +156,7 @@ TEST_F(RuntimesTest, OneMayBeRunInsideAnothersThreadOfItsOwn) {
 // taken for the last but one, and the run never ends.
 TEST_F(RuntimesTest, TheRunEndsHoweverTheLastFibersEnd) {
   Runtime runtime({.workers = 2});
-  const auto rounds = test::scaled(500);
+  const auto rounds = test::scaled(100);
   for (std::uint64_t i = 0; i < rounds; ++i) {
     runtime.run([] {
       spawn([] { spawn([] {}).detach(); }).detach();
