@@ -22,6 +22,10 @@ from mutants import EQUIVALENT, MUTANTS  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SUITE_TIMEOUT_S = 60
+GTEST = ("--gtest_brief=1", "--gtest_fail_fast")
+# A program of GoogleTest, or a program with its arguments.
+EXPLORER = ("explore/explore --group pairs", "explore/explore --group words",
+            "explore/explore --group workers --bound 2")
 POLLER_SUITES = ("base/base_test", "poller/poller_test", "emulation/emulation_test",
                  "race/rearm_order_test", "race/event_port_race_test", "race/wait_race_test",
                  "race/close_race_test", "race/report_race_test", "race/wake_race_test",
@@ -30,8 +34,12 @@ SCHED_SUITES = ("sched/sched_test", "sched/sched_stress_test", "net/net_stress_t
                 "net/net_test")
 
 
-def suites_for(path):
-    return SCHED_SUITES if path.startswith("src/sched/") else POLLER_SUITES
+def stages_for(path):
+    """Groups of suites; the next one is built only for a mutant that survives."""
+    stages = [] if path.startswith("src/poller/backend_") else [EXPLORER]
+    if path.startswith("src/sched/"):
+        return [*stages, SCHED_SUITES]
+    return [*stages, POLLER_SUITES[:-2], POLLER_SUITES[-2:]]
 
 
 class Scratch:
@@ -60,14 +68,15 @@ class Scratch:
                         "-DCMAKE_BUILD_TYPE=Debug", "-DREARM_BUILD_BENCH=OFF",
                         "-DREARM_BUILD_EXAMPLES=OFF", "-DREARM_TREE_CHECKS=OFF"],
                        check=True, stdout=subprocess.DEVNULL)
-        if self.compile() is not None:
+        if self.compile(EXPLORER) is not None:
             sys.exit("error: the tree does not build without a mutant")
+        if (failure := self.first_failure(EXPLORER)[0]) is not None:
+            sys.exit(f"error: without a mutant, {failure}")
 
-    def compile(self, suites=()):
+    def compile(self, suites):
         """Returns None, or the end of what the compiler said."""
-        targets = [suite.split("/")[1] for suite in suites]
-        done = subprocess.run(["cmake", "--build", self.build, *(["--target", *targets]
-                                                                 if targets else [])],
+        targets = sorted({suite.split()[0].split("/")[1] for suite in suites})
+        done = subprocess.run(["cmake", "--build", self.build, "--target", *targets],
                               capture_output=True, text=True)
         return None if done.returncode == 0 else done.stdout[-2000:]
 
@@ -75,16 +84,17 @@ class Scratch:
         """Returns (what failed or None, seconds of testing)."""
         start = time.monotonic()
         for suite in suites:
-            program = self.build / "tests" / suite
+            name, *arguments = suite.split()
+            program = self.build / "tests" / name
             try:
-                done = subprocess.run([program, "--gtest_brief=1", "--gtest_fail_fast"],
-                                      capture_output=True, text=True, errors="replace",
-                                      timeout=SUITE_TIMEOUT_S)
+                done = subprocess.run([program, *(arguments or GTEST)], capture_output=True,
+                                      text=True, errors="replace", timeout=SUITE_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 return f"{program.name}: hangs", time.monotonic() - start
             if done.returncode != 0:
                 failed = re.search(r"^\[  FAILED  \] (\S+)", done.stdout, re.M)
-                said = re.search(r"^rearm: .*", done.stderr, re.M)
+                said = re.search(r"^(rearm|G\d|leak|deadlock|queue|check): .*",
+                                 done.stderr + done.stdout, re.M)
                 what = failed or said
                 name = what.group(1 if failed else 0).rstrip(",") if what else "crashes"
                 return f"{program.name}: {name}", time.monotonic() - start
@@ -107,12 +117,16 @@ def judge(scratch, name, path, edits):
     mutated = plant(original, edits)
     if mutated is None:
         return "does not apply any more", False, 0
-    suites = suites_for(path)
     file.write_text(mutated)
+    seconds = 0
     try:
-        if scratch.compile(suites) is not None:
-            return "does not compile", False, 0
-        failure, seconds = scratch.first_failure(suites)
+        for suites in stages_for(path):
+            if scratch.compile(suites) is not None:
+                return "does not compile", False, 0
+            failure, took = scratch.first_failure(suites)
+            seconds += took
+            if failure is not None:
+                break
     finally:
         file.write_text(original)
     if failure is not None:
@@ -138,7 +152,7 @@ def main():
         chosen = [mutant for i, mutant in enumerate(chosen) if i % 10 == day % 10]
 
     scratch = Scratch(options.build)
-    print("building the tree without a mutant", flush=True)
+    print("building the explorer without a mutant", flush=True)
     scratch.prepare()
     bad, times = 0, []
     for name, path, what, edits in chosen:
