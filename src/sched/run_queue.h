@@ -23,6 +23,7 @@
 #include <cstdint>
 
 #include "base/atomic.h"
+#include "base/check.h"
 #include "sched/fiber.h"
 
 namespace rearm {
@@ -84,6 +85,7 @@ class RunQueue {
   // Moves half of what is here (at least one) to the thief's own queue and returns one of them
   // besides; nullptr if nothing could be had. REQUIRES: the caller owns `thief`, and it is empty.
   [[nodiscard]] Fiber* steal_into(RunQueue& thief) noexcept {
+    REARM_DCHECK(shared_, "somebody stole from a queue that has no thieves");
     for (;;) {
       std::uint32_t head = head_.load(kAcquire);
       const std::uint32_t size = tail_.load(kAcquire) - head;  // Pairs with push().
