@@ -174,20 +174,14 @@ TEST_P(Conformance, AWriterIsWokenWhenThePeerHasReadEverything) {
 
 TEST_P(Conformance, AListenerIsReadableWhenSomebodyConnects) {
   UniqueFd listener(require(::socket(AF_INET, SOCK_STREAM, 0), "socket"));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const any = reinterpret_cast<sockaddr*>(&address);
-  ASSERT_EQ(::bind(listener.get(), any, size), 0);
+  const sockaddr_in address = bind_to_loopback(listener.get());
   ASSERT_EQ(::listen(listener.get(), 8), 0);
-  ASSERT_EQ(::getsockname(listener.get(), any, &size), 0);
   const Token token = add(std::move(listener));
   for (int i = 0; i < 3; ++i) {
     CountingWaiter acceptor;
     park(token, Direction::kRead, acceptor);
     const UniqueFd client(::socket(AF_INET, SOCK_STREAM, 0));
-    ASSERT_EQ(::connect(client.get(), any, size), 0);
+    connect_to(client.get(), address);
     EXPECT_TRUE(returns(acceptor));
     const auto operation = poller().begin(token, Direction::kRead);
     const UniqueFd accepted(::accept(operation->fd(), nullptr, nullptr));

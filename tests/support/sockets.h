@@ -92,6 +92,23 @@ inline void make_readable(int fd) {
   }
 }
 
+// Gives an IPv4 socket a free port on loopback, and returns its address.
+[[nodiscard]] inline sockaddr_in bind_to_loopback(int fd) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* const any = reinterpret_cast<sockaddr*>(&address);
+  (void)require(::bind(fd, any, size), "bind");
+  (void)require(::getsockname(fd, any, &size), "getsockname");
+  return address;
+}
+
+inline void connect_to(int fd, const sockaddr_in& address) {
+  (void)require(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)),
+                "connect");
+}
+
 // The cheapest descriptor that can be watched: writable, and readable when its value is not zero.
 // Where there are no eventfds it is a datagram socket that is its own peer.
 [[nodiscard]] inline UniqueFd event_fd(unsigned value = 0) {
@@ -99,14 +116,7 @@ inline void make_readable(int fd) {
   return UniqueFd(require(::eventfd(value, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd"));
 #else
   UniqueFd fd(require(::socket(AF_INET, SOCK_DGRAM, 0), "socket"));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const any = reinterpret_cast<sockaddr*>(&address);
-  (void)require(::bind(fd.get(), any, size), "bind");
-  (void)require(::getsockname(fd.get(), any, &size), "getsockname");
-  (void)require(::connect(fd.get(), any, size), "connect");
+  connect_to(fd.get(), bind_to_loopback(fd.get()));
   set_nonblocking_cloexec(fd.get());
   if (value != 0) make_readable(fd.get());
   return fd;
@@ -116,17 +126,11 @@ inline void make_readable(int fd) {
 // A connected pair over loopback: `a` connected, `b` was accepted.
 [[nodiscard]] inline FdPair tcp_pair() {
   UniqueFd listener(require(::socket(AF_INET, SOCK_STREAM, 0), "socket"));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const any = reinterpret_cast<sockaddr*>(&address);
-  (void)require(::bind(listener.get(), any, size), "bind");
+  const sockaddr_in address = bind_to_loopback(listener.get());
   (void)require(::listen(listener.get(), 1), "listen");
-  (void)require(::getsockname(listener.get(), any, &size), "getsockname");
   FdPair pair;
   pair.a = UniqueFd(require(::socket(AF_INET, SOCK_STREAM, 0), "socket"));
-  (void)require(::connect(pair.a.get(), any, size), "connect");
+  connect_to(pair.a.get(), address);
   pair.b = UniqueFd(require(::accept(listener.get(), nullptr, nullptr), "accept"));
   for (const UniqueFd* fd : {&pair.a, &pair.b}) set_nonblocking_cloexec(fd->get());
   return pair;
