@@ -232,6 +232,30 @@ MUTANTS = [
          ('    if (scheduler_.has_work()) scheduler_.wake_one();\n',
           ''),
      ]),
+    ('alive-order', 'src/sched/scheduler.cc',
+     'a run ends under a living fiber: starts are summed before ends', [
+         ('  std::uint64_t ended = 0;\n'
+          '  for (const auto& processor : processors_) ended += processor->ended.load(kAcquire);\n',
+          ''),
+         ('  return spawned - ended;',
+          '  std::uint64_t ended = 0;\n'
+          '  for (const auto& processor : processors_) ended += processor->ended.load(kAcquire);\n'
+          '  return spawned - ended;'),
+     ]),
+    ('join-before-leaving', 'src/sched/fiber.cc',
+     'a joiner goes on while the fiber that ended is still on its stack', [
+         ('  self.leave.waiter = is_ours ? nullptr : waiter;\n'
+          '  return worker.exit(self, is_ours ? joiner : nullptr, &settle_joined);',
+          '  self.leave.waiter = nullptr;\n'
+          '  Worker::wake(*waiter);\n'
+          '  return worker.exit(self, nullptr, &settle_joined);'),
+     ]),
+    ('join-put-back', 'src/sched/fiber.cc',
+     'a second join waits for ever: the end was consumed by the first', [
+         ('    if (reason == WakeReason::kReady) {\n'
+          '      fiber.done.put_back();\n',
+          '    if (reason == WakeReason::kReady) {\n'),
+     ]),
     ('queue-full', 'src/sched/run_queue.h',
      'the ring is written past its end', [
          ('if (tail - head_.load(kAcquire) == kCapacity) return false;',
