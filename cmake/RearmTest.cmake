@@ -17,6 +17,9 @@ include(GoogleTest)
 set(REARM_TEST_COMPILE_OPTIONS "" CACHE STRING
     "Options for the tests' own files, after the build type's; the library keeps its own")
 
+option(REARM_TEST_PRECOMPILE
+       "Precompile GoogleTest for test programs of several files: a fifth less to compile" OFF)
+
 set(REARM_TEST_BACKENDS "poll;event_port;kqueue" CACHE STRING
     "Backends beside the default over which the tests of scheduler and sockets run, too")
 
@@ -51,6 +54,12 @@ function(rearm_test)
   if(REARM_BUILD_SCHED)
     # The scheduler's private headers switch stacks inline.
     target_link_libraries(${arg_NAME} PRIVATE Boost::headers)
+  endif()
+
+  # Not for everybody: it hides a forgotten #include, and for few files it is no gain.
+  list(LENGTH arg_SOURCES files)
+  if(REARM_TEST_PRECOMPILE AND files GREATER 3)
+    target_precompile_headers(${arg_NAME} PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
   endif()
 
   set(whole_program OFF)
