@@ -87,6 +87,7 @@ TEST_P(MigrationTest, AFiberContinuesOnOtherThreads) {
   bool migrated = false;
   const auto start = std::chrono::steady_clock::now();
   while (!migrated && test::since(start) < test::kPatience) {
+    threads.clear();  // Each run() has threads of its own.
     on_many_fibers([&](int number) {
       const std::thread::id first = current_thread();
       for (int i = 0; i < kRounds; ++i) {
