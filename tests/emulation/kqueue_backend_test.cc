@@ -1,5 +1,6 @@
 // KqueueBackend by itself: what it makes of a kernel's answers that only some systems give, beyond
 // what the conformance suite sees.
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,6 +75,18 @@ TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfWakesBothDirections) {
     (void)wait();
     EXPECT_FALSE(wait().write);
   }
+}
+
+// R45: EV_EOF comes on one filter alone, and ends the waits of both directions.
+TEST_P(KqueueBackendTest, TheEndOnOneFilterWakesBothDirections) {
+  FdPair pair = socket_pair();
+  ASSERT_FALSE(backend_->add(pair.a.get(), kToken));
+  (void)fill(pair.a.get());  // So that the filter of writing has nothing to say of its own.
+  while (wait().write) continue;
+  ASSERT_EQ(::shutdown(pair.b.get(), SHUT_WR), 0);
+  const Said said = wait();
+  EXPECT_TRUE(said.read && said.write && said.hang_up);
+  backend_->remove(pair.a.get());
 }
 
 TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfEndsTheWaitInProgress) {

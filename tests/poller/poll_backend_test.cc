@@ -1,0 +1,133 @@
+// PollBackend by itself, at instants that no thread can be made to hit: this program puts itself in
+// the place of two system calls.
+#include <dlfcn.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include "poller/backend_poll.h"
+#include "support/leak_check.h"
+#include "support/sockets.h"
+
+namespace {
+
+std::function<void()> before_next_read;
+int next_poll_says = 0;  // An errno, once.
+
+template <class Function>
+Function next(const char* name) {
+  return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace
+
+extern "C" {
+
+// What a sanitizer that is linked statically calls its interceptors.
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): the names are theirs.
+__attribute__((weak)) ssize_t __interceptor_read(int fd, void* buffer, std::size_t bytes);
+__attribute__((weak)) int __interceptor_ppoll(pollfd* fds, nfds_t count, const timespec* timeout,
+                                              const sigset_t* mask);
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
+
+ssize_t read(int fd, void* buffer, std::size_t bytes) {
+  if (before_next_read) std::exchange(before_next_read, nullptr)();
+  if (&__interceptor_read != nullptr) return __interceptor_read(fd, buffer, bytes);
+  static const auto real = next<ssize_t (*)(int, void*, std::size_t)>("read");
+  return real(fd, buffer, bytes);
+}
+
+int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  if (const int error = std::exchange(next_poll_says, 0); error != 0) {
+    errno = error;
+    return -1;
+  }
+  if (&__interceptor_ppoll != nullptr) return __interceptor_ppoll(fds, count, timeout, mask);
+  static const auto real =
+      next<int (*)(pollfd*, nfds_t, const timespec*, const sigset_t*)>("ppoll");
+  return real(fds, count, timeout, mask);
+}
+}
+
+namespace rearm::test {
+namespace {
+
+class PollBackendTest : public LeakCheck {
+ protected:
+  void SetUp() override {
+    LeakCheck::SetUp();
+    backend_ = std::make_unique<PollBackend>();
+    ASSERT_FALSE(backend_->open());
+  }
+  void TearDown() override {
+    backend_.reset();
+    LeakCheck::TearDown();
+  }
+
+  // How many events one wait that does not block brings; the first one's token in `token`.
+  std::size_t wait(Token* token = nullptr) {
+    std::array<Event, 8> events;
+    const WaitResult result = backend_->wait(events, Deadline::at_ns(0));
+    if (token != nullptr && result.count != 0) *token = events[0].token;
+    return result.count;
+  }
+
+  std::unique_ptr<PollBackend> backend_;
+};
+
+// R71: a report is in the hands of the thread that waits, and no longer in the kernel's, when its
+// number is removed, closed, opened again and armed. It must not disarm the number's new life.
+TEST_F(PollBackendTest, AReportOfAnEarlierLifeDoesNotDisarmTheNextOne) {
+  constexpr Token kOld{.slot = 3, .generation = 5};
+  constexpr Token kNew{.slot = 3, .generation = 6};
+  UniqueFd old_fd = event_fd(1);
+  const int number = old_fd.get();
+  UniqueFd new_fd;
+  ASSERT_FALSE(backend_->add(number, kOld));
+  ASSERT_FALSE(backend_->arm(number, kOld, Ready::of(Direction::kRead)));
+  backend_
+      ->wake();  // So that the wait empties the pipe after poll() and before it looks at reports.
+  before_next_read = [&] {
+    backend_->remove(number);
+    old_fd.reset();
+    new_fd = event_fd(0);
+    ASSERT_EQ(new_fd.get(), number);
+    ASSERT_FALSE(backend_->add(number, kNew));
+    ASSERT_FALSE(backend_->arm(number, kNew, Ready::of(Direction::kRead)));
+  };
+  Token token;
+  EXPECT_EQ(wait(&token), 1U);
+  EXPECT_EQ(token, kOld) << "for the poller to find stale";
+  ASSERT_FALSE(before_next_read) << "the wait did not read the pipe";
+
+  make_readable(number);
+  EXPECT_EQ(wait(&token), 1U) << "the new life is no longer armed";
+  EXPECT_EQ(token, kNew);
+  backend_->remove(number);
+}
+
+// R28: poll() may also say that it has no memory; the next wait tells what this one could not.
+TEST_F(PollBackendTest, AWaitThatTheKernelRefusesLosesNothing) {
+  constexpr Token kToken{.slot = 1, .generation = 1};
+  const UniqueFd fd = event_fd(1);
+  ASSERT_FALSE(backend_->add(fd.get(), kToken));
+  ASSERT_FALSE(backend_->arm(fd.get(), kToken, Ready::of(Direction::kRead)));
+  for (const int error : {EINTR, ENOMEM, EAGAIN}) {
+    next_poll_says = error;
+    EXPECT_EQ(wait(), 0U);
+  }
+  EXPECT_EQ(wait(), 1U);
+  EXPECT_EQ(wait(), 0U) << "reported once for each arm";
+  backend_->remove(fd.get());
+}
+
+}  // namespace
+}  // namespace rearm::test
