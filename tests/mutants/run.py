@@ -21,12 +21,13 @@ sys.dont_write_bytecode = True
 from mutants import EQUIVALENT, MUTANTS  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SUITE_TIMEOUT_S = 60
+SUITE_TIMEOUT_S = 90
 GTEST = ("--gtest_brief=1", "--gtest_fail_fast")
 # A program of GoogleTest, or a program with its arguments.
 EXPLORER = ("explore/explore --group pairs", "explore/explore --group words",
             "explore/explore --group workers --bound 2")
-POLLER_SUITES = ("base/base_test", "poller/poller_test", "emulation/emulation_test",
+POLLER_SUITES = ("base/base_test", "poller/poller_test", "poller/poll_backend_test",
+                 "emulation/emulation_test",
                  "race/rearm_order_test", "race/event_port_race_test", "race/wait_race_test",
                  "race/close_race_test", "race/report_race_test", "race/wake_race_test",
                  "poller/conformance_test", "sched/sched_test", "net/net_test")
