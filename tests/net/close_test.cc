@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <functional>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -29,6 +30,14 @@ class CloseTest : public test::TransportTest {
   static Result<std::size_t> read_one(Fd& fd) {
     char byte = 0;
     return fd.read_some(MutableBuffer(&byte, 1), patience());
+  }
+  // What `call` returns when nobody else works in its direction.
+  static Result<std::size_t> until_alone(const std::function<Result<std::size_t>()>& call) {
+    for (;;) {
+      const auto result = call();
+      if (result || result.error() != Errc::kBusy) return result;
+      this_fiber::yield();
+    }
   }
 };
 
@@ -161,9 +170,15 @@ TEST_P(CloseTest, ASecondReaderAndASecondWriterAreToldSo) {
     auto [reader, writer, duplex] = ends();
     test::fill_up(writer);
     auto [quiet, unused, ignored] = ends();
-    auto reading = spawn([&quiet] { return read_one(quiet); });
-    auto writing = spawn([&writer] { return test::write_until_error(writer); });
-    test::let_park();
+    // Whoever comes first may be the one below, so both go on until they are alone.
+    auto reading = spawn([&quiet] { return until_alone([&] { return read_one(quiet); }); });
+    auto writing =
+        spawn([&writer] { return until_alone([&] { return test::write_until_error(writer); }); });
+    const auto is_busy = [](const Result<void>& wait) {
+      return !wait && wait.error() == Errc::kBusy;
+    };
+    ASSERT_TRUE(test::eventually([&] { return is_busy(quiet.wait_readable(test::at_once())); }));
+    ASSERT_TRUE(test::eventually([&] { return is_busy(writer.wait_writable(test::at_once())); }));
     expect_error(read_one(quiet), Errc::kBusy);
     expect_error(quiet.wait_readable(patience()), Errc::kBusy);
     expect_error(writer.write_some("y", patience()), Errc::kBusy);

@@ -149,9 +149,10 @@ bool eventually(Condition condition) {
   return true;
 }
 
-// Long enough for whoever was just spawned to have parked; too short can only hide a bug.
+// Long enough for whoever was just spawned to have parked, on a busy machine, too.
 inline void let_park() {
-  for (int i = 0; i < 3; ++i) (void)this_fiber::sleep_for(std::chrono::milliseconds(1));
+  const std::chrono::milliseconds pause(kSanitized ? 10 : 1);
+  for (int i = 0; i < 3; ++i) (void)this_fiber::sleep_for(pause);
 }
 
 }  // namespace rearm::test
