@@ -44,6 +44,24 @@ std::error_code connect_outcome(int fd) {
   return current_errno() == ENOTCONN ? make_error_code(Errc::kBusy) : last_error();
 }
 
+// What accept() says of a connection that ended while it waited (accept(2), "Error handling"). Not
+// EOPNOTSUPP, which that page has, too: it may be the socket that cannot accept, and that lasts.
+bool is_of_the_connection(int error) {
+  switch (error) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+#if defined(ENONET)
+    case ENONET:
+#endif
+    case EHOSTUNREACH: return true;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 NativeSocket::~NativeSocket() {
@@ -126,8 +144,9 @@ Result<int> accept_next(const Fd& listener, Deadline deadline) {
 #endif
     });
     if (fd) return static_cast<int>(*fd);
-    // The connection ended while it waited (accept(2), "Error handling"): on to the next.
-    if (fd.error() != std::errc::connection_aborted && fd.error() != std::errc::protocol_error) {
+    // On to the next connection, unless this is of the listener; kTimedOut and its like are.
+    const bool is_systems = fd.error().category() == std::system_category();
+    if (!is_systems || !is_of_the_connection(fd.error().value())) {
       return std::unexpected(fd.error());
     }
   }

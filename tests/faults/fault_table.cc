@@ -61,9 +61,14 @@ constexpr Fault kSend[] = {
 
 // --- Making sockets. ---
 
+// The second group: what had gone wrong with the connection is told by accept(), and is to be taken
+// for "try again" ("Error handling").
 constexpr Fault kAccept[] = {
     instead(EINTR, kSilent),        {EAGAIN, How::kLater, kSilent, kAnywhere},
     instead(ECONNABORTED, kSilent), instead(EPROTO, kSilent),
+    instead(ENOPROTOOPT, kSilent),  instead(ENETDOWN, kSilent),
+    instead(ENONET, kSilent),       instead(EHOSTDOWN, kSilent),
+    instead(EHOSTUNREACH, kSilent), instead(ENETUNREACH, kSilent),
     instead(EMFILE, kSaid),         instead(ENFILE, kSaid),
     instead(ENOBUFS, kSaid),        instead(ENOMEM, kSaid),
     instead(EPERM, kSaid),

@@ -153,5 +153,14 @@ TEST(FaultLayer, WithoutRoomForManyStacksThereIsRoomForOne) {
   expect_unnoticed("many_fibers", "epoll", Call::k_mmap, ENOMEM);
 }
 
+// What the library once got wrong, each where it shows at once.
+
+TEST(FaultRegression, AcceptGoesOnAfterTheNetworkErrorsOfAConnection) {
+  for (const int error : {ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
+                          EHOSTUNREACH, ENETUNREACH}) {
+    expect_unnoticed("tcp_echo", "epoll", Call::k_accept4, error);
+  }
+}
+
 }  // namespace
 }  // namespace rearm::test::faults
