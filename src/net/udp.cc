@@ -36,9 +36,9 @@ Result<UdpSocket> UdpSocket::adopt(int fd) {
 Result<void> UdpSocket::connect(const SocketAddress& peer) {
   const auto operation = FdAccess::Operation::shared(*this, Direction::kWrite);
   if (operation.refused()) return operation.error();
-  if (::connect(operation.fd(), static_cast<const sockaddr*>(peer.data()),
-                static_cast<socklen_t>(peer.size())) != 0) {
-    return std::unexpected(last_error());
+  while (::connect(operation.fd(), static_cast<const sockaddr*>(peer.data()),
+                   static_cast<socklen_t>(peer.size())) != 0) {
+    if (current_errno() != EINTR) return std::unexpected(last_error());
   }
   return {};
 }

@@ -75,9 +75,12 @@ constexpr Fault kAccept[] = {
 };
 // An interrupted connect goes on by itself (POSIX, connect). A full backlog is EAGAIN (unix(7)).
 constexpr Fault kConnect[] = {
-    after(EINTR, kSilent, kStreams),          instead(EAGAIN, kSilent, kUnix),
-    instead(ECONNREFUSED, kSaid, kStreams),   instead(ETIMEDOUT, kSaid, kTcp),
-    instead(ENETUNREACH, kSaid, kTcp | kUdp), instead(EADDRNOTAVAIL, kSaid, kTcp),
+    after(EINTR, kSilent),
+    instead(EAGAIN, kSilent, kUnix),
+    instead(ECONNREFUSED, kSaid, kStreams),
+    instead(ETIMEDOUT, kSaid, kTcp),
+    instead(ENETUNREACH, kSaid, kTcp | kUdp),
+    instead(EADDRNOTAVAIL, kSaid, kTcp),
 };
 constexpr Fault kSocket[] = {
     instead(EMFILE, kSaid), instead(ENFILE, kSaid), instead(ENOBUFS, kSaid),

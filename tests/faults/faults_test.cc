@@ -162,5 +162,9 @@ TEST(FaultRegression, AcceptGoesOnAfterTheNetworkErrorsOfAConnection) {
   }
 }
 
+TEST(FaultRegression, AnInterruptedConnectOfADatagramSocketIsRepeated) {
+  expect_unnoticed("udp_datagrams", "epoll", Call::k_connect, EINTR);
+}
+
 }  // namespace
 }  // namespace rearm::test::faults
