@@ -121,7 +121,7 @@ void EpollBackend::wake() noexcept {
   const int saved_errno = errno;  // May be called from a signal handler.
   const std::uint64_t one = 1;
   // EAGAIN means that the counter is full, hence that an edge is pending.
-  (void)!::write(wake_fd_, &one, sizeof(one));
+  while (::write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;
   errno = saved_errno;
 }
 

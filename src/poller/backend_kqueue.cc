@@ -96,6 +96,15 @@ int call_kevent(int (*function)(int, const Kevent*, Count, Kevent*, Count, const
                   static_cast<Count>(events.size()), timeout);
 }
 
+// Makes one change; one that is made twice is made once.
+int make_change(int fd, const Kevent& change) {
+  int result = 0;
+  do {
+    result = call_kevent(&::kevent, fd, {&change, 1}, {}, nullptr);
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
 // What kernels say to a filter that a kind of file does not have.
 bool means_unsupported(int error) {
   switch (error) {
@@ -138,7 +147,7 @@ std::error_code KqueueBackend::open() {
 std::error_code KqueueBackend::open_wake() {
 #ifdef EVFILT_USER
   const Kevent user = change_of(0, EVFILT_USER, EV_ADD | EV_CLEAR, kWakeToken);
-  if (call_kevent(&::kevent, kqueue_fd_, {&user, 1}, {}, nullptr) == 0) return {};
+  if (make_change(kqueue_fd_, user) == 0) return {};
   if (!means_unsupported(errno)) return last_error();
 #endif
   if (::pipe(wake_pipe_.data()) != 0) return last_error();
@@ -147,7 +156,7 @@ std::error_code KqueueBackend::open_wake() {
   }
   const Kevent reading = change_of(static_cast<std::uintptr_t>(wake_pipe_[0]), EVFILT_READ,
                                    EV_ADD | EV_CLEAR, kWakeToken);
-  if (call_kevent(&::kevent, kqueue_fd_, {&reading, 1}, {}, nullptr) != 0) return last_error();
+  if (make_change(kqueue_fd_, reading) != 0) return last_error();
   return {};
 }
 
@@ -213,7 +222,7 @@ KqueueBackend::Outcome KqueueBackend::change_both(int fd, unsigned flags, Token 
 #else
   const auto change = [&](int filter) {
     const Kevent one = change_of(ident, filter, flags, token);
-    return call_kevent(&::kevent, kqueue_fd_, {&one, 1}, {}, nullptr) == 0 ? 0 : errno;
+    return make_change(kqueue_fd_, one) == 0 ? 0 : errno;
   };
   return {change(EVFILT_READ), change(EVFILT_WRITE)};
 #endif
@@ -275,7 +284,7 @@ void KqueueBackend::wake() noexcept {
   const int saved_errno = errno;  // May be called from a signal handler.
   if (wake_pipe_[1] >= 0) {
     // EAGAIN means that the pipe is full, hence that an edge is pending.
-    (void)!::write(wake_pipe_[1], "", 1);
+    while (::write(wake_pipe_[1], "", 1) < 0 && errno == EINTR) continue;
   } else {
 #ifdef EVFILT_USER
     Kevent trigger = change_of(0, EVFILT_USER, 0, kWakeToken);

@@ -268,7 +268,7 @@ bool PollBackend::interrupt_wait() {
 void PollBackend::write_to_pipe() const noexcept {
   const char byte = 0;
   // EAGAIN means that the pipe is full, hence readable.
-  (void)!::write(wake_write_fd_, &byte, sizeof(byte));
+  while (::write(wake_write_fd_, &byte, sizeof(byte)) < 0 && errno == EINTR) continue;
 }
 
 void PollBackend::drain_pipe() const noexcept {

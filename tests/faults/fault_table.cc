@@ -42,9 +42,12 @@ constexpr Fault kReceive[] = {
 };
 // A wake that finds its counter or pipe full has an edge pending: the byte is there.
 constexpr Fault kWrite[] = {
-    instead(EINTR, kSilent, kOther),        after(EAGAIN, kSilent, kWake),
-    {EAGAIN, How::kLater, kSilent, kOther}, {0, How::kShort, kSilent, kOther},
-    instead(EPIPE, kSaid, kOther),          instead(EIO, kSaid, kOther),
+    instead(EINTR, kSilent),
+    after(EAGAIN, kSilent, kWake),
+    {EAGAIN, How::kLater, kSilent, kOther},
+    {0, How::kShort, kSilent, kOther},
+    instead(EPIPE, kSaid, kOther),
+    instead(EIO, kSaid, kOther),
 };
 constexpr Fault kSend[] = {
     instead(EINTR, kSilent),
@@ -123,10 +126,12 @@ constexpr Fault kPpoll[] = {instead(EINTR, kSilent),
                             {0, How::kDelay, kSilent, kAnywhere},
                             {0, How::kRepeat, kSilent, kAnywhere}};
 // ERRORS: with EINTR all changes have been applied. ETIMEDOUT: golang/go#59679.
-constexpr Fault kKevent[] = {
-    after(EINTR, kSilent, kForget | kWake), instead(ENOMEM, kSaid, kAdd),
-    instead(EINTR, kSilent, kWait),         instead(ETIMEDOUT, kSilent, kWait),
-    {0, How::kDelay, kSilent, kWait},       {0, How::kRepeat, kSilent, kWait}};
+constexpr Fault kKevent[] = {after(EINTR, kSilent, kAdd | kForget | kWake),
+                             instead(ENOMEM, kSaid, kAdd),
+                             instead(EINTR, kSilent, kWait),
+                             instead(ETIMEDOUT, kSilent, kWait),
+                             {0, How::kDelay, kSilent, kWait},
+                             {0, How::kRepeat, kSilent, kWait}};
 constexpr Fault kKqueue[] = {instead(EMFILE, kSaid), instead(ENFILE, kSaid),
                              instead(ENOMEM, kSaid)};
 constexpr Fault kPortCreate[] = {instead(EAGAIN, kSaid), instead(EMFILE, kSaid)};

@@ -14,6 +14,7 @@
 
 #include <gtest/gtest.h>
 
+#include "emulation/kqueue/kqueue_emulation.h"
 #include "faults/scenarios.h"
 #include "support/scale.h"
 
@@ -164,6 +165,22 @@ TEST(FaultRegression, AcceptGoesOnAfterTheNetworkErrorsOfAConnection) {
 
 TEST(FaultRegression, AnInterruptedConnectOfADatagramSocketIsRepeated) {
   expect_unnoticed("udp_datagrams", "epoll", Call::k_connect, EINTR);
+}
+
+TEST(FaultRegression, AnInterruptedWakeIsNotLost) {
+  expect_unnoticed("poller_alone", "epoll", Call::k_write, EINTR);
+  expect_unnoticed("poller_alone", "poll", Call::k_write, EINTR);
+  // Without EVFILT_USER it is a pipe.
+  const kqueue_emulation::Quirks before = kqueue_emulation::current_quirks();
+  kqueue_emulation::Quirks without_user = before;
+  without_user.has_user = false;
+  kqueue_emulation::set_quirks(without_user);
+  expect_unnoticed("poller_alone", "kqueue", Call::k_write, EINTR);
+  kqueue_emulation::set_quirks(before);
+}
+
+TEST(FaultRegression, AKqueueOpensThoughItIsInterrupted) {
+  expect_unnoticed("poller_alone", "kqueue", Call::k_kevent, EINTR);
 }
 
 }  // namespace
