@@ -26,11 +26,16 @@ class Deadline {
 
   [[nodiscard]] static constexpr Deadline never() noexcept { return Deadline(kNever); }
 
+  // This instant, on the clock that all deadlines are compared with: the steady clock, or the
+  // virtual one of a test (testing.h). Code that measures time with it, or computes with its ns(),
+  // can be tested with both.
+  [[nodiscard]] static Deadline now() noexcept;
+
   template <class Rep, class Period>
   [[nodiscard]] static Deadline after(std::chrono::duration<Rep, Period> timeout) {
     const std::int64_t delta_ns = saturated_ns(timeout);
     if (delta_ns == kNever) return never();
-    const std::int64_t now_ns = saturated_ns(Clock::now().time_since_epoch());
+    const std::int64_t now_ns = now().ns();
     if (delta_ns > 0 && now_ns > kNever - delta_ns) return never();
     if (delta_ns < 0 && now_ns < kPast - delta_ns) return Deadline(kPast);
     return Deadline(now_ns + delta_ns);

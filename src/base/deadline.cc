@@ -1,0 +1,9 @@
+#include "rearm/deadline.h"
+
+#include "base/clock.h"
+
+namespace rearm {
+
+Deadline Deadline::now() noexcept { return at_ns(now_ns()); }
+
+}  // namespace rearm
