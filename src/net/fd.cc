@@ -25,6 +25,8 @@ namespace detail {
 FdAccess::Operation::Operation(const Fd& fd, Direction direction, bool exclusive) noexcept
     : descriptor_(fd.descriptor_), direction_(direction), exclusive_(exclusive) {
   if (descriptor_ == nullptr) return;
+  if (VirtualClock::anywhere()) [[unlikely]]
+    give_way_before();
   switch (exclusive ? descriptor_->lifetime.enter(fd.generation_, direction)
                     : descriptor_->lifetime.enter(fd.generation_)) {
     case Lifetime::Entered::kClosed: break;
@@ -44,6 +46,16 @@ FdAccess::Operation::Operation(const Fd& fd, Direction direction, bool exclusive
 
 void FdAccess::Operation::leave() noexcept {
   exclusive_ ? PollerCore::leave(*descriptor_, direction_) : PollerCore::leave(*descriptor_);
+  if (VirtualClock::anywhere()) [[unlikely]]
+    give_way_after();
+}
+
+void FdAccess::Operation::give_way_before() const {
+  choice_before(direction_ == Direction::kRead ? Act::kRead : Act::kWrite, &descriptor_->fd);
+}
+
+void FdAccess::Operation::give_way_after() const {
+  choice_after(direction_ == Direction::kRead ? Act::kRead : Act::kWrite);
 }
 
 std::error_code FdAccess::Operation::wait(Deadline deadline) {
@@ -215,7 +227,9 @@ Result<Fd> Fd::adopt(int fd, Runtime& runtime) {
 }
 
 bool Fd::is_open() const noexcept {
-  return descriptor_ != nullptr && descriptor_->lifetime.is_open(generation_);
+  if (descriptor_ == nullptr) return false;
+  choice_before(Act::kLook, &descriptor_->fd);
+  return descriptor_->lifetime.is_open(generation_);
 }
 
 int Fd::native_handle() const noexcept {
@@ -225,6 +239,7 @@ int Fd::native_handle() const noexcept {
 
 Result<void> Fd::close() noexcept {
   if (descriptor_ == nullptr) return std::unexpected(Errc::kClosed);
+  const ChoicesAround choices(Act::kClose, &descriptor_->fd);
   auto waiters = detail::PollerCore::close(*descriptor_, generation_);
   if (!waiters) return std::unexpected(waiters.error());
   Worker::wake(*waiters);
@@ -233,6 +248,7 @@ Result<void> Fd::close() noexcept {
 
 Result<int> Fd::release() {
   if (descriptor_ == nullptr) return std::unexpected(Errc::kClosed);
+  const ChoicesAround choices(Act::kLetGo, &descriptor_->fd);
   return detail::PollerCore::remove(*descriptor_, generation_);
 }
 
@@ -262,7 +278,9 @@ Result<std::size_t> Fd::readv(std::span<const MutableBuffer> buffers, Deadline d
 }
 
 Result<void> Fd::read_exact(MutableBuffer buffer, Deadline deadline) {
-  if (!is_open()) return std::unexpected(Errc::kClosed);
+  if (descriptor_ == nullptr || !descriptor_->lifetime.is_open(generation_)) {
+    return std::unexpected(Errc::kClosed);
+  }
   while (buffer.size() != 0) {
     const auto n = read_some(buffer, deadline);
     if (!n) return std::unexpected(n.error());

@@ -31,6 +31,7 @@
 #include "rearm/error.h"
 #include "rearm/net/fd.h"
 #include "rearm/runtime.h"
+#include "sched/control.h"
 
 namespace rearm::detail {
 
@@ -96,6 +97,9 @@ class FdAccess {
 
    private:
     Operation(const Fd& fd, Direction direction, bool exclusive) noexcept;
+    // The choice points of a test; out of line, so that production has a branch and nothing else.
+    [[gnu::cold, gnu::noinline]] void give_way_before() const;
+    [[gnu::cold, gnu::noinline]] void give_way_after() const;
     void leave() noexcept;
     [[nodiscard]] std::error_code wait_exclusively(Deadline deadline);
 

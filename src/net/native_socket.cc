@@ -155,6 +155,7 @@ Result<int> accept_next(const Fd& listener, Deadline deadline) {
 Result<Fd> connect_socket(NativeSocket socket, const SocketAddress& address, std::uint8_t traits,
                           Deadline deadline) {
   Runtime& runtime = FdAccess::current_runtime();
+  const ChoicesAround choices(Act::kConnect);
   bool in_progress = false;
   while (::connect(socket.fd(), native(address), static_cast<socklen_t>(address.size())) != 0) {
     const int error = current_errno();

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "sched/control.h"
 #include "sched/fiber.h"
 #include "sched/scheduler.h"
 #include "sched/wait.h"
@@ -37,6 +38,13 @@ std::string what_of(const std::exception_ptr& error) {
   std::abort();
 }
 
+// One that nobody receives because a test has stopped the run is that stop's doing, and no news.
+void lose_exception(const Fiber& fiber) {
+  if (VirtualClock::anywhere() && Control::is_stopped(fiber)) [[unlikely]]
+    return;
+  die_of_exception(fiber);
+}
+
 // Two ways to end. settle_end: nobody waited for the fiber when it ended. settle_joined: somebody
 // did, was taken out of `done`, and goes on now or next; to publish is not needed any more. Both on
 // the arriving side: the fiber has left its stack for good. Unless it was detached, it then belongs
@@ -50,7 +58,7 @@ void settle_end(Fiber& fiber) {
     found.waiter->set_reason(WakeReason::kReady);
     Worker::wake(*found.waiter);
   } else if (found.closed) {
-    if (fiber.task->error) die_of_exception(fiber);
+    if (fiber.task->error) lose_exception(fiber);
     scheduler.bury(fiber);
   }
   Processor::count_life(processor.ended);
@@ -66,6 +74,10 @@ void settle_joined(Fiber& fiber) {
 // The fiber has ended, on `worker`. A fiber of the same scheduler that waits for it goes on at
 // once, without a way around through the worker's context: 40 ns of a spawn and join of 113.
 Context::Exit leave_for_good(Worker& worker, Fiber& self) {
+  // Under control, it is to be chosen who goes on next.
+  if (VirtualClock::anywhere() && Control::ended(self)) [[unlikely]] {
+    return worker.exit(self, nullptr, &settle_end);
+  }
   Waiter* const waiter = self.done.take();
   if (waiter == nullptr) return worker.exit(self, nullptr, &settle_end);
   waiter->set_reason(WakeReason::kReady);
@@ -85,7 +97,7 @@ Context::Exit fiber_main(void* message) {
   } catch (...) {
     task.error = std::current_exception();
   }
-  if (self.done.is_closed() && task.error) die_of_exception(self);
+  if (self.done.is_closed() && task.error) lose_exception(self);
   return leave_for_good(*Worker::current(), self);
 }
 
@@ -139,6 +151,8 @@ Result<Fiber*> Scheduler::spawn(const detail::TaskSpec& spec, const SpawnOptions
     spawned_outside_.fetch_add(1, kRelease);
   }
   Worker::make_ready(*fiber);
+  if (VirtualClock::anywhere()) [[unlikely]]
+    Control::spawned(*fiber);
   return fiber;
 }
 
@@ -159,9 +173,13 @@ void throw_spawn_error(std::error_code error) {
 
 bool wait_for_end(Fiber& fiber, Deadline deadline) {
   if (deadline.is_standing()) deadline = Deadline::never();
+  deadline.is_never() ? announce_join(fiber) : choice_before_join(fiber);
   for (;;) {
     switch (fiber.done.prepare()) {
-      case WaitWord::Prepared::kReady: fiber.done.put_back(); return true;
+      case WaitWord::Prepared::kReady:
+        fiber.done.put_back();
+        choice_after(Act::kJoin);
+        return true;
       case WaitWord::Prepared::kPark: break;
       case WaitWord::Prepared::kBusy:
       case WaitWord::Prepared::kClosed:
@@ -186,7 +204,7 @@ void release(Fiber& fiber) { fiber.scheduler.bury(fiber); }
 
 void detach(Fiber& fiber) {
   if (!fiber.done.close().ready) return;  // It will bury itself.
-  if (fiber.task->error) die_of_exception(fiber);
+  if (fiber.task->error) lose_exception(fiber);
   fiber.scheduler.bury(fiber);
 }
 
@@ -254,6 +272,7 @@ void yield() {
   if (worker == nullptr || worker->fiber() == nullptr) {
     std::this_thread::yield();
   } else {
+    announce_yield();
     worker->yield();
   }
 }
@@ -261,15 +280,20 @@ void yield() {
 Result<void> sleep_until(Deadline deadline) {
   // Even a sleep for ever needs a timer, for request_stop() to end.
   if (deadline.is_standing() || deadline.is_never()) deadline = Deadline::at_ns(Timers::kNever - 1);
+  announce(Act::kSleep);
   WaitWord word;  // Nobody publishes into it: only the timer ends the wait.
   for (;;) {
     const WaitWord::Prepared prepared = word.prepare();
     REARM_CHECK(prepared == WaitWord::Prepared::kPark, "a sleep was disturbed");
     Worker* const worker = Worker::current();
     if (worker != nullptr && worker->scheduler().stopping()) {
+      choice_after(Act::kSleep);
       return std::unexpected(Errc::kCancelled);
     }
-    if (deadline.ns() <= now_ns()) return {};
+    if (deadline.ns() <= now_ns()) {
+      choice_after(Act::kSleep);
+      return {};
+    }
     const auto reason = wait_on(word, deadline, Cancellable::kYes);
     if (reason == WakeReason::kTimedOut) return {};
     if (reason == WakeReason::kCancelled) return std::unexpected(Errc::kCancelled);

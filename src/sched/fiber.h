@@ -63,6 +63,7 @@ class alignas(64) Fiber {
   Stack& stack;
   const std::uint64_t id;
   const std::source_location site;
+  std::uint32_t control_number = 0;  // In a run under control (control.h); 0: in none.
   std::array<char, 31> name_text;
   std::uint8_t name_bytes;
 };

@@ -1,5 +1,6 @@
 #include "rearm/runtime.h"
 
+#include "sched/control.h"
 #include "sched/scheduler.h"
 #include "sched/worker.h"
 
@@ -13,7 +14,11 @@ Runtime::~Runtime() = default;
 void Runtime::start_threads() { scheduler_->start_threads(); }
 void Runtime::stop_threads() { scheduler_->stop_threads(); }
 void Runtime::run_until_idle() { scheduler_->run(); }
-void Runtime::request_stop() { scheduler_->request_stop(); }
+
+void Runtime::request_stop() {
+  const ChoicesAround choices(Act::kStop);
+  scheduler_->request_stop();
+}
 
 Runtime* Runtime::current() noexcept {
   Worker* const worker = Worker::current();

@@ -148,6 +148,12 @@ void Scheduler::run() {
   stopping_.store(false, kSeqCst);
 }
 
+void Scheduler::set_control(Control* control) {
+  REARM_CHECK(processors_.size() == 1, "only a runtime with one worker can be put under control");
+  REARM_CHECK(threads_ == nullptr, "a runtime was put under control during its run()");
+  control_ = control;
+}
+
 void Scheduler::finish() {
   finished_.store(true, kSeqCst);
   idle_.wake_all();
@@ -241,8 +247,8 @@ std::int64_t Scheduler::earliest_timer_ns() const noexcept {
   return earliest;
 }
 
-WaiterList Scheduler::kernel_wait() {
-  std::int64_t until_ns = earliest_timer_ns();
+WaiterList Scheduler::kernel_wait(std::int64_t limit_ns) {
+  std::int64_t until_ns = std::min(limit_ns, earliest_timer_ns());
   for (;;) {
     kernel_until_ns_.store(until_ns, kSeqCst);  // Pairs with timer_started() and wake_one().
     const std::int64_t again_ns = earliest_timer_ns();

@@ -32,6 +32,8 @@
 
 namespace rearm {
 
+class Control;
+
 class Scheduler {
  public:
   // Throws std::system_error; see Runtime::Runtime().
@@ -100,8 +102,9 @@ class Scheduler {
   // How often it was given back.
   [[nodiscard]] std::uint64_t poll_turns() const noexcept { return poll_turns_.load(kRelaxed); }
   [[nodiscard]] bool poll_turn_is_free() const noexcept { return !poll_turn_.load(kSeqCst); }
-  // Waits in the kernel until there is something to do. REQUIRES: the poll turn.
-  [[nodiscard]] WaiterList kernel_wait();
+  // Waits in the kernel until there is something to do, and no longer than until `limit_ns`.
+  // REQUIRES: the poll turn.
+  [[nodiscard]] WaiterList kernel_wait(std::int64_t limit_ns = Timers::kNever);
   // Ends the waits whose time has come, on all processors.
   [[nodiscard]] WaiterList expire_timers();
   // After a timer was started.
@@ -116,6 +119,12 @@ class Scheduler {
     return stopping_.load(kSeqCst);  // Pairs with request_stop(); see wait_on() in fiber.cc.
   }
   [[nodiscard]] bool finished() const noexcept { return finished_.load(kSeqCst); }
+
+  // --- Under control (control.h). ---
+
+  // Null for none. REQUIRES: one worker, and no run() in progress.
+  void set_control(Control* control);
+  [[nodiscard]] Control* control() const noexcept { return control_; }
 
  private:
   static constexpr std::int64_t kNobody = std::numeric_limits<std::int64_t>::min();
@@ -146,6 +155,7 @@ class Scheduler {
   Atomic<bool> stopping_{false};
   Atomic<bool> finished_{false};
 
+  Control* control_ = nullptr;
   Monitor monitor_{*this};            // Runs only where there are several workers.
   std::unique_ptr<Threads> threads_;  // While run() is in progress.
 };

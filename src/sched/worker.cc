@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "sched/control.h"
 #include "sched/scheduler.h"
 
 namespace rearm {
@@ -127,6 +128,10 @@ Fiber* Worker::take_injected() {
 }
 
 Fiber* Worker::find_work() {
+  if (Control* const control = scheduler_.control()) [[unlikely]] {
+    tick_ = kLookOutside - 1;  // So that every fiber that leaves comes here.
+    return control->next(processor_);
+  }
   bool look_outside = tick_ % kLookOutside == 0;
   for (;;) {
     if (look_outside) {

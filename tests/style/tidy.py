@@ -26,6 +26,7 @@ BELOW = {
     "sched": {"base", "poller", "sched"},
     "net": {"base", "poller", "sched", "net"},
     "os": {"base", "poller", "sched", "os"},
+    "testing": {"base", "poller", "sched", "testing"},
 }
 
 # Words that may be said only where they belong: (pattern, where it is looked for, who may say it).
