@@ -338,6 +338,47 @@ MUTANTS = [
           '\n'
           'std::error_code KqueueBackend::arm'),
      ]),
+    ('wake-interrupted', 'src/poller/backend_epoll.cc',
+     'a wake whose write is interrupted is lost', [
+         ('while (::write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;',
+          '(void)!::write(wake_fd_, &one, sizeof(one));'),
+     ]),
+    ('accept-network-error', 'src/net/native_socket.cc',
+     'an error of the connection that waited ends accept()', [
+         ('    case ENETUNREACH:\n',
+          ''),
+     ]),
+    ('connect-interrupted', 'src/net/udp.cc',
+     'an interrupted connect of datagrams is not repeated', [
+         ('if (current_errno() != EINTR) return std::unexpected(last_error());',
+          'return std::unexpected(last_error());'),
+     ]),
+    ('control-stop-unfair', 'src/sched/control.cc',
+     'a fiber of a stopped run keeps its place at the front', [
+         ('self.state != kYielded && !stopped_) {',
+          'self.state != kYielded) {'),
+     ]),
+    ('control-wait-is-yield', 'src/sched/control.cc',
+     'a wait that ends at once is taken for a yield', [
+         ('if (self.state == kParked || self.state == kRunning) {',
+          'if (self.state == kRunning) self.state = kYielded;\n'
+          '  if (self.state == kParked) {'),
+     ]),
+    ('control-join-unseen', 'src/sched/fiber.cc',
+     'nobody comes before a join that may time out', [
+         ('deadline.is_never() ? announce_join(fiber) : choice_before_join(fiber);',
+          'announce_join(fiber);'),
+     ]),
+    ('pct-highest', 'src/testing/search.cc',
+     'PCT: the lowest rank goes first', [
+         ('.rank > of(number(choice, best)).rank) best = i;',
+          '.rank < of(number(choice, best)).rank) best = i;'),
+     ]),
+    ('exhaustive-bound', 'src/testing/search.cc',
+     'exhaustive search: the bound leaves out schedules', [
+         ('last.spent + cost(last) <= delays_',
+          'last.spent + cost(last) < delays_'),
+     ]),
 ]
 
 # What no guarantee forbids and so no test must notice, and why.

@@ -33,14 +33,20 @@ POLLER_SUITES = ("base/base_test", "poller/poller_test", "poller/poll_backend_te
                  "poller/conformance_test", "sched/sched_test", "net/net_test")
 SCHED_SUITES = ("sched/sched_test", "sched/sched_stress_test", "net/net_stress_test",
                 "net/net_test")
+FAULTS = ("faults/faults_test",)
+TESTING = ("testing/testing_test",)
 
 
 def stages_for(path):
     """Groups of suites; the next one is built only for a mutant that survives."""
     stages = [] if path.startswith("src/poller/backend_") else [EXPLORER]
+    if path.startswith(("src/testing/", "src/sched/control")):
+        return [TESTING]
     if path.startswith("src/sched/"):
-        return [*stages, SCHED_SUITES]
-    return [*stages, POLLER_SUITES[:-2], POLLER_SUITES[-2:]]
+        return [*stages, SCHED_SUITES, TESTING]
+    if path.startswith("src/net/"):
+        return [FAULTS, ("net/net_test", "net/net_stress_test")]
+    return [*stages, FAULTS, POLLER_SUITES[:-2], POLLER_SUITES[-2:]]
 
 
 class Scratch:
