@@ -89,21 +89,21 @@ TEST_F(FailureTest, ADeadlockOfSomeSchedulesIsFound) {
   (void)expect_failure(report, Failure::Kind::kDeadlock);
 }
 
+// Reads what another thread writes after a while.
+void helped_from_outside() {
+  Pipe pipe = Pipe::create().value();
+  std::thread outside([&pipe] {
+    std::this_thread::sleep_for(20ms);
+    (void)pipe.write_end.write_some("x");
+  });
+  char byte = 0;
+  const auto n = pipe.read_end.read_some({&byte, 1});
+  outside.join();
+  require(n.has_value(), "nothing came");
+}
+
 TEST_F(FailureTest, HelpFromOutsideIsWaitedForWithPatience) {
-  const Report report = testing::explore(
-      [] {
-        Pipe pipe = Pipe::create().value();
-        std::thread outside([&pipe] {
-          std::this_thread::sleep_for(20ms);
-          (void)pipe.write_end.write_some("x");
-        });
-        char byte = 0;
-        const auto n = pipe.read_end.read_some({&byte, 1});
-        outside.join();
-        require(n.has_value(), "nothing came");
-      },
-      {.runs = 3, .patience = 20s});
-  expect_no_failure(report);
+  expect_no_failure(testing::explore(helped_from_outside, {.runs = 3, .patience = 20s}));
 }
 
 TEST_F(FailureTest, ARunThatDoesNotEndIsStopped) {
@@ -181,20 +181,8 @@ TEST_F(FailureTest, WhatTheFirstFiberThrowsCountsThoughOthersWaitForEver) {
 }
 
 TEST_F(FailureTest, PatienceForEverIsNotNone) {
-  const Report report = testing::explore(
-      [] {
-        Pipe pipe = Pipe::create().value();
-        std::thread outside([&pipe] {
-          std::this_thread::sleep_for(20ms);
-          (void)pipe.write_end.write_some("x");
-        });
-        char byte = 0;
-        const auto n = pipe.read_end.read_some({&byte, 1});
-        outside.join();
-        require(n.has_value(), "nothing came");
-      },
-      {.runs = 1, .patience = std::chrono::nanoseconds::max()});
-  expect_no_failure(report);
+  expect_no_failure(testing::explore(helped_from_outside,
+                                     {.runs = 1, .patience = std::chrono::nanoseconds::max()}));
 }
 
 TEST_F(FailureTest, WhoIsAskedAfterARunHasTheRealClockAndMayExplore) {
