@@ -68,8 +68,8 @@ struct Options {
   // As in Runtime::Options.
   std::size_t stack_bytes = 256 * 1024;
   std::string_view backend = {};
-  // Asked after each run that did not throw, on a plain thread: whether it has failed. For
-  // frameworks whose assertions do not throw, such as ::testing::Test::HasFailure.
+  // Asked after each run that did not throw, on a plain thread, in real time: whether it has
+  // failed. For frameworks whose assertions do not throw, such as ::testing::Test::HasFailure.
   std::function<bool()> failed = {};
   // Does not print a failure to standard error. Last words before an abort are always printed.
   bool quiet = false;
@@ -105,12 +105,14 @@ struct Report {
 // `runs` have been run, or nothing is left to try. Every run ends when all its fibers have ended.
 // A failure is printed to standard error: what it was, the table of steps, the schedule.
 //
-// A run that deadlocks or has too many steps is stopped (Runtime::request_stop), so that its fibers
-// unwind. If they do not end even then, because they wait for each other's end or ignore
-// Errc::kCancelled, the failure is printed and the process aborts. If the process dies in a run (an
-// assertion, a fault, an exception in a detached fiber), on this thread, the schedule is printed
-// first, by handlers for SIGABRT, SIGSEGV, SIGBUS, SIGFPE and SIGILL that are there during the call
-// only. `site` is shown as the place where the first fiber was spawned.
+// A run that fails before its end (`body` threw, nobody can go on, too many steps) is stopped
+// (Runtime::request_stop): waits end with Errc::kCancelled, and its fibers unwind; what fibers
+// throw from then on, and nobody receives, is dropped. If they do not end even then, because they
+// wait for each other's end or ignore Errc::kCancelled, the failure is printed and the process
+// aborts. If the process dies in a run (an assertion, a fault, an exception in a detached fiber),
+// on this thread, the schedule is printed first, by handlers for SIGABRT, SIGSEGV, SIGBUS, SIGFPE
+// and SIGILL that are there during the call only. `site` is shown as the place where the first
+// fiber was spawned.
 //
 // If the environment variable REARM_SCHEDULE is set, that schedule is replayed, once, instead.
 // Blocks the calling thread; several threads may each explore something. REQUIRES: not on a fiber.
@@ -119,7 +121,9 @@ struct Report {
                              const std::source_location& site = std::source_location::current());
 
 // Runs `body` once, by a schedule that explore() has printed for the same program. The environment
-// variable is not looked at, and of the options neither strategy, seed, runs nor bounds.
+// variable is not looked at, and of the options neither strategy, seed, runs nor bounds. A schedule
+// that does not fit is Failure::Kind::kBadSchedule; a text that is none is so without a run.
+// Blocks, prints, aborts and throws as explore() does. REQUIRES: not on a fiber.
 [[nodiscard]] Report replay(const std::function<void()>& body, std::string_view schedule,
                             const Options& options = {},
                             const std::source_location& site = std::source_location::current());

@@ -278,6 +278,7 @@ Result<std::size_t> Fd::readv(std::span<const MutableBuffer> buffers, Deadline d
 }
 
 Result<void> Fd::read_exact(MutableBuffer buffer, Deadline deadline) {
+  // For a buffer without bytes. Not is_open(), which in a test is a choice of its own.
   if (descriptor_ == nullptr || !descriptor_->lifetime.is_open(generation_)) {
     return std::unexpected(Errc::kClosed);
   }
