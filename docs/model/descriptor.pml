@@ -668,14 +668,12 @@ inline disconnect(life) {
   close_word(WRITE);
   wake_all();
 #endif
-  atomic {
-#ifndef CLOSE_BEFORE_REMOVE
-    kernel_remove(life);
-#endif
 #ifndef NO_DISCONNECT_LOCK
-    unlock()
+  unlock();
 #endif
-  }
+#ifndef CLOSE_BEFORE_REMOVE
+  kernel_remove(life)
+#endif
 }
 
 /* PollerCore::close() and Fd::close(). */

@@ -24,7 +24,7 @@ namespace lock_check {
 [[gnu::noinline]] void released() noexcept { --held_count; }
 
 [[gnu::noinline]] void none_held() noexcept {
-  REARM_CHECK(held_count == 0, "a library lock was held across a context switch");
+  REARM_CHECK(held_count == 0, "a library lock was held across a switch, a wait or a wake-up");
 }
 
 }  // namespace lock_check

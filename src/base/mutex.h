@@ -3,7 +3,7 @@
 // Lock order, outermost first; indentation means "may be taken while holding the parent":
 //
 //   Descriptor::mu
-//     PollBackend::mu_       arm and remove are called under the descriptor's lock
+//     PollBackend::mu_       arm() is called under the descriptor's lock
 //   DescriptorTable::mu_
 //   Timers::mu_              expiry touches wait words only, never a descriptor's lock
 //   KqueueBackend::mu_       never under a descriptor's: remove() uses a set without a lock
@@ -13,8 +13,8 @@
 //   ThreadParker::mu_
 //
 // All others are leaves that are taken alone. Debug builds check it: locking while holding another
-// lock stops the process unless the inner one was made with Nesting::kBelowAnother, and so does a
-// context switch while holding any (G7).
+// lock stops the process unless the inner one was made with Nesting::kBelowAnother, and so does
+// holding any at a context switch, a wait in the kernel or a wake-up (G7).
 //
 // Part of the seam (atomic.h).
 #pragma once

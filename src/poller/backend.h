@@ -23,8 +23,8 @@
 //
 // Who may call. open() first. Then add, arm, remove and wake from any thread, also while wait is in
 // progress. wait() from one thread at a time. arm() under the descriptor's lock and after its
-// closing check, in poller.cc only (G1). wait() calls nobody and allocates nothing; EINTR is an
-// early return with nothing.
+// closing check, in poller_core.cc only (G1). remove() without a lock, because it may wait for a
+// sleeper. wait() calls nobody and allocates nothing; EINTR is an early return with nothing.
 //
 // Errors. What a kernel may refuse comes back as an error_code: kNotPollable, kClosed, or the
 // errno. What its manual rules out stops the process.

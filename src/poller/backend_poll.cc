@@ -179,7 +179,8 @@ void PollBackend::remove(int fd) {
     interrupted = interrupt_wait();
   }
   if (interrupted) write_to_pipe();
-  // The sleeper needs nothing that the caller could hold. In a forked child there is no sleeper.
+  check_no_lock_held();
+  // In a forked child there is no sleeper.
   while (wait % 2 != 0 && wait_count_.load(kAcquire) == wait && ::getpid() == pid_) {
     wait_count_.wait(wait, kAcquire);
   }

@@ -7,7 +7,7 @@
 // How it works. A direction's word is explained in base/wait_word.h, the lifetime in lifetime.h.
 // Under the lock are the closing flag and the interest that the kernel has been told of: every call
 // that associates the descriptor with the kernel is made under the lock and after a look at the
-// flag (G1), which happens in poller.cc alone. close() sets the flag under the same lock.
+// flag (G1), which happens in poller_core.cc alone. close() sets the flag under the same lock.
 //
 // Invariants. The memory is type-stable: a slot is reused for other descriptors but never freed,
 // so a late event or a stale handle may look at it at any time and finds another generation.

@@ -154,6 +154,7 @@ WaiterList PollerCore::collect(Deadline deadline) {
   WaiterList out;
   if (collecting_.exchange(true, kAcquire)) return out;
   for (;;) {
+    check_no_lock_held();
     const WaitResult result = backend_->wait(events_, deadline);
     count_alone(waits_, 1);
     if (result.woken) wake_pending_.exchange(false, kSeqCst);
@@ -220,9 +221,13 @@ WaiterList PollerCore::cancel_all(WakeReason reason) {
   return out;
 }
 
+// Once the lock is left, whoever armed is through and whoever would arm sees the flag: the kernel
+// is told afterwards, because remove() may wait for a sleeper (G7).
 void PollerCore::disconnect(Descriptor& descriptor) {
-  MutexLock lock(descriptor.mu);
-  descriptor.closing = true;
+  {
+    MutexLock lock(descriptor.mu);
+    descriptor.closing = true;
+  }
   backend_->remove(descriptor.fd);
 }
 

@@ -85,7 +85,7 @@ class PollerCore {
   [[nodiscard]] Ready rearm(Descriptor& descriptor, const Event& event);
   void prefetch(std::span<const Event> events, std::size_t i) const noexcept;
   bool deliver(std::span<const Event> events, WaiterList& out);
-  // Sets the closing flag and removes the kernel's association, in this order, under the lock.
+  // Sets the closing flag under the lock, and then removes the kernel's association.
   void disconnect(Descriptor& descriptor) REARM_EXCLUDES(descriptor.mu);
   // Calls `visit(Descriptor&, generation)` for each open descriptor of this poller, inside.
   template <class Visit>

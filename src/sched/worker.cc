@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "sched/control.h"
 #include "sched/scheduler.h"
 
@@ -114,7 +115,9 @@ Fiber* Worker::take_local() {
 // this one runs, the processor fetches what waking the next one touches, and the head of the one
 // after it.
 void Worker::prefetch_queued() noexcept {
-#if !REARM_TSAN  // It would report the look at a fiber that a thief has just taken away.
+#if !REARM_TSAN
+  // It would report the look at a fiber that a thief has just taken away. The memory of a fiber is
+  // mapped for as long as its runtime lives, and what is read there is not used but to prefetch.
   if (const Fiber* const fiber = processor_.queue.peek(0)) fiber->context.prefetch();
   if (const Fiber* const fiber = processor_.queue.peek(1)) __builtin_prefetch(fiber);
 #endif
@@ -217,6 +220,7 @@ void Worker::rest() {
 // --- Waiters become runnable fibers. ---
 
 void Worker::wake(Waiter& waiter) {
+  check_no_lock_held();
   auto& parked = static_cast<Parked&>(waiter);
   if (parked.thread() != nullptr) {
     parked.thread()->unpark();

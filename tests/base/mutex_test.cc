@@ -82,7 +82,7 @@ TEST_F(MutexDeathTest, ALockHeldAcrossASwitchIsRefused) {
         MutexLock lock(mutex);
         check_no_lock_held();
       },
-      "rearm: a library lock was held across a context switch");
+      "rearm: a library lock was held across a switch, a wait or a wake-up");
 }
 
 TEST_F(MutexDeathTest, ALockOfAnotherThreadDoesNotCount) {

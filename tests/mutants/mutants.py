@@ -64,26 +64,36 @@ MUTANTS = [
      ]),
     ('disconnect-lock', 'src/poller/poller_core.cc',
      'R61: the close does not wait for the re-arm', [
-         ('void PollerCore::disconnect(Descriptor& descriptor) {\n'
-          '  MutexLock lock(descriptor.mu);',
-          'void PollerCore::disconnect(Descriptor& descriptor) {'),
+         ('  {\n'
+          '    MutexLock lock(descriptor.mu);\n'
+          '    descriptor.closing = true;\n'
+          '  }',
+          '  descriptor.closing = true;'),
      ]),
     ('disconnect-flag-outside', 'src/poller/poller_core.cc',
-     'the closing flag is set after the lock', [
-         ('  MutexLock lock(descriptor.mu);\n'
-          '  descriptor.closing = true;\n'
+     'the closing flag is set after the kernel was told', [
+         ('  {\n'
+          '    MutexLock lock(descriptor.mu);\n'
+          '    descriptor.closing = true;\n'
+          '  }\n'
           '  backend_->remove(descriptor.fd);',
           '  { MutexLock lock(descriptor.mu);\n'
           '  backend_->remove(descriptor.fd); }\n'
           '  descriptor.closing = true;'),
      ]),
-    ('disconnect-flag-after-remove-unlocked', 'src/poller/poller_core.cc',
-     'the kernel is told after the lock is left', [
-         ('  MutexLock lock(descriptor.mu);\n'
-          '  descriptor.closing = true;\n'
+    ('disconnect-removes-under-lock', 'src/poller/poller_core.cc',
+     'G7: poll waits for its sleeper under the lock of a descriptor', [
+         ('    descriptor.closing = true;\n'
+          '  }\n'
           '  backend_->remove(descriptor.fd);',
-          '  { MutexLock lock(descriptor.mu); descriptor.closing = true; }\n'
-          '  backend_->remove(descriptor.fd);'),
+          '    descriptor.closing = true;\n'
+          '    backend_->remove(descriptor.fd);\n'
+          '  }'),
+     ]),
+    ('switch-under-lock', 'src/sched/context.h',
+     'G7: a lock held across a switch is not noticed', [
+         ('  check_no_lock_held();\n',
+          ''),
      ]),
     ('close-exclusive', 'src/poller/lifetime.h',
      'R58: two closes both win', [
@@ -387,9 +397,6 @@ EQUIVALENT = {
         'late, not lost: the monitor sees within two periods that nobody has had the poll turn',
     'found-passes-on':
         'late, not lost: the monitor sees within two periods that a queue stands still',
-    'disconnect-flag-after-remove-unlocked':
-        'every arm that comes after the lock sees the closing flag; those before it were inside '
-        'the lock',
     'lifetime-last-out':
         'the reference that the table holds is given back by close() alone, so the count reaches '
         'one only when closed',

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/mutex.h"
 #include "rearm/fiber.h"
 #include "sched/runtime_fixture.h"
 
@@ -58,6 +59,25 @@ TEST_F(FiberDeathTest, RunningOnAFiberIsRefused) {
       },
       "Runtime::run\\(\\) was called on a fiber");
 }
+
+#if REARM_DEBUG_CHECKS
+
+// The guard is the look at the locks in Context::switch_to() (G7).
+TEST_F(FiberDeathTest, ALibraryLockHeldAcrossASwitchIsRefused) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime(kOneWorker);
+        runtime.run([] {
+          spawn([] {}).detach();
+          Mutex mutex;
+          const MutexLock lock(mutex);
+          this_fiber::yield();
+        });
+      },
+      "a library lock was held across a switch, a wait or a wake-up");
+}
+
+#endif
 
 TEST_F(FiberDeathTest, RunningTwiceAtOnceIsRefused) {
   EXPECT_DEATH(

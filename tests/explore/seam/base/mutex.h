@@ -12,7 +12,7 @@ namespace rearm {
 
 inline void check_no_lock_held() noexcept {
   if (explore::in_thread && explore::locks_held() != 0) {
-    explore::violation("G7", "a lock was held across a context switch");
+    explore::violation("G7", "a lock was held across a switch, a wait or a wake-up");
   }
 }
 
