@@ -38,8 +38,8 @@ bool DescriptorTable::grow() {
     segment[i].next_free = free_;
     free_ = &segment[i];
   }
-  // Release: pairs with the acquire in find().
-  segments_[k].store(segment, kRelease);
+  // Releases the segment to find(); sequentially consistent for for_each().
+  segments_[k].store(segment, kSeqCst);
   ++segments_used_;
   return true;
 }

@@ -41,11 +41,12 @@ class DescriptorTable {
     return segment == nullptr ? nullptr : segment + place.index;
   }
 
-  // Calls `visit(Descriptor&)` for every slot that exists, free or not.
+  // Calls `visit(Descriptor&)` for every slot that exists, free or not. Sequentially consistent,
+  // for PollerCore::cancel_all(): no slot is overlooked that was handed out before its look.
   template <class Visit>
   void for_each(Visit&& visit) {
     for (std::size_t k = 0; k < kSegments; ++k) {
-      Descriptor* const segment = segments_[k].load(kAcquire);
+      Descriptor* const segment = segments_[k].load(kSeqCst);
       if (segment == nullptr) return;
       for (std::size_t i = 0; i < segment_size(k); ++i) visit(segment[i]);
     }

@@ -44,8 +44,9 @@ class Lifetime {
 
   // From free to open. REQUIRES: `generation` is next_generation().
   void begin_life(std::uint32_t generation) noexcept {
-    // Release: pairs with the acquire in enter(); the life begins with its fields in place.
-    word_.store(word_of(generation) | 1, kRelease);
+    // Releases the fields of the life to enter(). Sequentially consistent besides: whoever begins a
+    // life and is then not refused to wait is seen by PollerCore::cancel_all().
+    word_.store(word_of(generation) | 1, kSeqCst);
   }
 
   [[nodiscard]] Entered enter(std::uint32_t generation, Direction direction) noexcept {
@@ -88,7 +89,7 @@ class Lifetime {
 
   // The generation of the life that is open, or 0.
   [[nodiscard]] std::uint32_t open_generation() const noexcept {
-    const std::uint64_t word = word_.load(kAcquire);
+    const std::uint64_t word = word_.load(kSeqCst);  // Pairs with begin_life().
     return (word & kClosed) == 0 ? generation_of(word) : 0;
   }
 

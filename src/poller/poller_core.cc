@@ -44,9 +44,9 @@ PollerCore::~PollerCore() {
 template <class Visit>
 void PollerCore::for_each_open(Visit&& visit) {
   table_.for_each([&](Descriptor& descriptor) {
-    if (descriptor.poller.load(kRelaxed) != this) return;
+    // In this order: the generation acquires the poller that it was begun with.
     const std::uint32_t generation = descriptor.lifetime.open_generation();
-    if (generation == 0) return;
+    if (generation == 0 || descriptor.poller.load(kRelaxed) != this) return;
     if (descriptor.lifetime.enter(generation) != Lifetime::Entered::kYes) return;
     // Inside, the slot cannot change hands: look again.
     if (descriptor.poller.load(kRelaxed) == this) visit(descriptor, generation);
@@ -209,8 +209,8 @@ Result<int> PollerCore::remove(Descriptor& descriptor, std::uint32_t generation)
 }
 
 WaiterList PollerCore::cancel_all(WakeReason reason) {
-  // Store first, then withdraw: pairs with whoever prepares first and then looks at
-  // refuses_waits().
+  // Store first, then look and withdraw: pairs with whoever begins a life, prepares, and then looks
+  // at refuses_waits(). All of it is sequentially consistent.
   refuses_waits_.store(true, kSeqCst);
   WaiterList out;
   for_each_open([&](Descriptor& descriptor, std::uint32_t) {
