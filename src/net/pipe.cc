@@ -1,7 +1,6 @@
 #include "rearm/net/pipe.h"
 
-#include <fcntl.h>
-#include <unistd.h>
+#include <array>
 
 #include "net/fd_access.h"
 #include "net/native_socket.h"
@@ -12,13 +11,10 @@ namespace rearm {
 using detail::FdAccess;
 
 Result<Pipe> Pipe::create() {
-  int numbers[2];
-  if (::pipe(numbers) != 0) return std::unexpected(last_error());
+  std::array<int, 2> numbers;
+  if (const auto error = open_pipe(numbers)) return std::unexpected(error);
   detail::NativeSocket read_number(numbers[0]);
   detail::NativeSocket write_number(numbers[1]);
-  for (const int number : numbers) {
-    if (const auto error = make_nonblocking_cloexec(number)) return std::unexpected(error);
-  }
   Runtime& runtime = FdAccess::current_runtime();
   auto read_end = FdAccess::adopt_own(runtime, read_number.take(), 0);
   if (!read_end) return std::unexpected(read_end.error());

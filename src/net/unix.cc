@@ -35,13 +35,18 @@ Result<UnixStream> UnixStream::connect(const SocketAddress& address, Deadline de
 
 Result<std::pair<UnixStream, UnixStream>> UnixStream::pair() {
   int numbers[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM, 0, numbers) != 0) {
-    return std::unexpected(last_error());
-  }
+#if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
+  constexpr int kType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+#else
+  constexpr int kType = SOCK_STREAM;
+#endif
+  if (::socketpair(AF_UNIX, kType, 0, numbers) != 0) return std::unexpected(last_error());
   detail::NativeSocket first_number(numbers[0]);
   detail::NativeSocket second_number(numbers[1]);
-  for (const int number : numbers) {
-    if (const auto error = make_nonblocking_cloexec(number)) return std::unexpected(error);
+  if constexpr (kType == SOCK_STREAM) {
+    for (const int number : numbers) {
+      if (const auto error = make_nonblocking_cloexec(number)) return std::unexpected(error);
+    }
   }
   Runtime& runtime = FdAccess::current_runtime();
   auto first = FdAccess::adopt_own(runtime, first_number.take(), FdAccess::kIsSocket);

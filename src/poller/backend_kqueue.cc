@@ -150,10 +150,7 @@ std::error_code KqueueBackend::open_wake() {
   if (make_change(kqueue_fd_, user) == 0) return {};
   if (!means_unsupported(errno)) return last_error();
 #endif
-  if (::pipe(wake_pipe_.data()) != 0) return last_error();
-  for (const int fd : wake_pipe_) {
-    if (const std::error_code error = make_nonblocking_cloexec(fd)) return error;
-  }
+  if (const std::error_code error = open_pipe(wake_pipe_)) return error;
   const Kevent reading = change_of(static_cast<std::uintptr_t>(wake_pipe_[0]), EVFILT_READ,
                                    EV_ADD | EV_CLEAR, kWakeToken);
   if (make_change(kqueue_fd_, reading) != 0) return last_error();

@@ -111,13 +111,10 @@ PollBackend::~PollBackend() {
 }
 
 std::error_code PollBackend::open() {
-  int ends[2];
-  if (::pipe(ends) != 0) return last_error();
+  std::array<int, 2> ends;
+  if (const std::error_code error = open_pipe(ends)) return error;
   wake_read_fd_ = ends[0];
   wake_write_fd_ = ends[1];
-  for (const int fd : ends) {
-    if (const std::error_code error = make_nonblocking_cloexec(fd)) return error;
-  }
   pid_ = ::getpid();
   MutexLock lock(mu_);
   armed_.reserve(1);

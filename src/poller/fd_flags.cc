@@ -1,6 +1,7 @@
 #include "poller/fd_flags.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -24,6 +25,22 @@ std::error_code make_nonblocking_cloexec(int fd) {
   if ((flags & FD_CLOEXEC) == 0 && ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC) < 0) {
     return last_error();
   }
+  return {};
+}
+
+std::error_code open_pipe(std::array<int, 2>& ends) {
+#if defined(__APPLE__)
+  if (::pipe(ends.data()) != 0) return {errno, std::system_category()};
+  for (const int end : ends) {
+    if (const std::error_code error = make_nonblocking_cloexec(end)) {
+      for (const int open : ends) ::close(open);
+      ends.fill(-1);
+      return error;
+    }
+  }
+#else
+  if (::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0) return {errno, std::system_category()};
+#endif
   return {};
 }
 

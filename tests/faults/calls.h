@@ -35,7 +35,7 @@ namespace rearm::test::faults {
   X(mmap)                     \
   X(mprotect)                 \
   X(munmap)                   \
-  X(pipe)                     \
+  X(pipe2)                    \
   X(port_alert)               \
   X(port_associate)           \
   X(port_create)              \

@@ -183,7 +183,7 @@ std::span<const Fault> faults_of(Call call) {
     case Call::k_mmap: return kMmap;
     case Call::k_mprotect: return kMprotect;
     case Call::k_munmap: return kMunmap;
-    case Call::k_pipe:
+    case Call::k_pipe2:
     case Call::k_socketpair: return kTwoNumbers;
     case Call::k_port_alert: return kPortAlert;
     case Call::k_port_associate: return kPortAssociate;

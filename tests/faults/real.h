@@ -40,7 +40,7 @@ int __real_madvise(void*, size_t, int);
 void* __real_mmap(void*, size_t, int, int, int, off_t);
 int __real_mprotect(void*, size_t, int);
 int __real_munmap(void*, size_t);
-int __real_pipe(int*);
+int __real_pipe2(int*, int);
 int __real_port_associate(int, int, uintptr_t, int, void*);
 int __real_port_create();
 int __real_port_dissociate(int, int, uintptr_t);

@@ -51,7 +51,7 @@ void pipes(World& world) {
   constexpr std::size_t kBytes = 100'000;  // More than a pipe holds.
   world.run(1, [&world] {
     auto pipe = Pipe::create();
-    if (!world.good(pipe, "Pipe::create", Calls(Call::k_pipe) | kAdds)) return;
+    if (!world.good(pipe, "Pipe::create", Calls(Call::k_pipe2) | kAdds)) return;
     auto reader = try_spawn([&] {
       Stage stage(world, "reader");
       std::string heard;
@@ -317,7 +317,7 @@ void poller_alone(World& world) {
   auto poller = Poller::open({.backend = world.backend()});
   if (!world.good(poller, "Poller::open",
                   Calls(Call::k_epoll_create1) | Call::k_eventfd | Call::k_epoll_ctl |
-                      Call::k_pipe | Call::k_fcntl | Call::k_port_create | Call::k_kqueue |
+                      Call::k_pipe2 | Call::k_fcntl | Call::k_port_create | Call::k_kqueue |
                       Call::k_kevent)) {
     return;
   }

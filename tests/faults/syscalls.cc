@@ -176,9 +176,9 @@ int __wrap_stat(const char* path, struct stat* status) {
   return make(Call::k_stat, rearm::test::faults::kOther, [&] { return __real_stat(path, status); });
 }
 
-int __wrap_pipe(int* fds) {
+int __wrap_pipe2(int* fds, int flags) {
   const Entry entry;
-  const int result = make(entry.decide(Call::k_pipe), [&] { return __real_pipe(fds); });
+  const int result = make(entry.decide(Call::k_pipe2), [&] { return __real_pipe2(fds, flags); });
   if (entry.is_outermost() && result == 0) {
     const bool is_wake = rearm::Runtime::current() == nullptr;
     for (int i = 0; i < 2; ++i) rearm::test::faults::note_wake_number(fds[i], is_wake);

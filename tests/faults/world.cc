@@ -71,7 +71,7 @@ bool is_of_a_broken_connection(std::error_code error) {
 }
 
 constexpr Calls kOpenPoller = Call::k_epoll_create1 | Call::k_epoll_ctl | Call::k_eventfd |
-                              Call::k_pipe | Call::k_fcntl | Call::k_port_create | Call::k_kqueue |
+                              Call::k_pipe2 | Call::k_fcntl | Call::k_port_create | Call::k_kqueue |
                               Call::k_kevent;
 std::atomic<std::uint64_t> stale_reports{0};
 
