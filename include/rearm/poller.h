@@ -129,8 +129,9 @@ class Poller {
   // Watches `fd` and takes ownership of it, making it non-blocking and close-on-exec. On error the
   // descriptor stays the caller's, as it was but for these two flags.
   // Errors: kNotPollable (a regular file, a directory); kClosed (the number is not open);
-  // kInvalidArgument (negative); EEXIST (this poller watches the number already); those of the
-  // kernel: ENOSPC and ENOMEM, and EAGAIN where an event port is full.
+  // kInvalidArgument (negative); EEXIST (a poller of this process watches the number already);
+  // kNotSupported (in a child of fork(), see docs/platforms.md); those of the kernel: ENOSPC and
+  // ENOMEM, and EAGAIN where an event port is full.
   [[nodiscard]] Result<Token> add(int fd);
 
   // Enters an operation in one direction. Errors: kClosed; kBusy (another one is in progress in
@@ -161,6 +162,7 @@ class Poller {
   [[nodiscard]] Result<WaiterList> close(Token token);
 
   // Stops watching and gives the number back, still open and non-blocking, to the caller.
+  // REQUIRES: nobody waits on it outside of an Operation (misuse stops the process with a sentence).
   // Errors: kClosed; kBusy (an operation is in progress).
   [[nodiscard]] Result<int> remove(Token token);
 

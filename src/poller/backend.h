@@ -8,7 +8,8 @@
 //               poller then calls arm() before every park and after every report
 //   open        create the kernel object and the means to wake a wait
 //   add         tell the kernel of a descriptor, once in its life: edge-triggered for both
-//               directions where the kernel can; with an empty interest where it needs arming
+//               directions where the kernel can; with an empty interest where it needs arming. No
+//               number is added that is there already
 //   arm         set the whole interest of a descriptor (kNeedsArm only)
 //   remove      forget the descriptor; called before the number is closed
 //   wait        fill a span with events; block until the deadline, an event or a wake
@@ -24,7 +25,8 @@
 // Who may call. open() first. Then add, arm, remove and wake from any thread, also while wait is in
 // progress. wait() from one thread at a time. arm() under the descriptor's lock and after its
 // closing check, in poller_core.cc only (G1). remove() without a lock, because it may wait for a
-// sleeper. wait() calls nobody and allocates nothing; EINTR is an early return with nothing.
+// sleeper. wait() calls nobody and allocates nothing; EINTR is an early return with nothing. In a
+// child of fork() only the destructor is called.
 //
 // Errors. What a kernel may refuse comes back as an error_code: kNotPollable, kClosed, or the
 // errno. What its manual rules out stops the process.

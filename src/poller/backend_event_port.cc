@@ -120,15 +120,8 @@ std::error_code EventPortBackend::open() {
 }
 
 std::error_code EventPortBackend::add(int fd, Token token) {
-  switch (added_.insert(fd)) {
-    case NumberSet::Inserted::kWasThere: return {EEXIST, std::system_category()};
-    case NumberSet::Inserted::kNoMemory: return std::make_error_code(std::errc::not_enough_memory);
-    case NumberSet::Inserted::kYes: break;
-  }
-  std::error_code error = pollable(fd);
-  if (!error) error = associate(port_, fd, token, 0);
-  if (error) added_.erase(fd);
-  return error;
+  if (const std::error_code error = pollable(fd)) return error;
+  return associate(port_, fd, token, 0);
 }
 
 std::error_code EventPortBackend::arm(int fd, Token token, Ready interest) {
@@ -141,7 +134,6 @@ std::error_code EventPortBackend::arm(int fd, Token token, Ready interest) {
 void EventPortBackend::remove(int fd) {
   // ENOENT and EBADFD: nothing is associated any more, or the number was closed behind the library.
   (void)::port_dissociate(port_, PORT_SOURCE_FD, static_cast<std::uintptr_t>(fd));
-  added_.erase(fd);  // Last, so that a new life of the number is not dissociated.
 }
 
 WaitResult EventPortBackend::wait(std::span<Event> events, Deadline deadline) {

@@ -10,7 +10,6 @@
 #include <system_error>
 
 #include "poller/backend.h"
-#include "poller/number_set.h"
 
 namespace rearm {
 
@@ -41,7 +40,6 @@ class EventPortBackend {
 
   int port_ = -1;
   bool was_invalid_ = false;  // The last wait ended with EINVAL. The waiting thread's.
-  NumberSet added_;
   std::array<port_event_t, kBatch> batch_;
 };
 

@@ -12,8 +12,7 @@
 //   Two EV_ADD | EV_CLEAR in a descriptor's life, no system call to arm. EV_RECEIPT makes the
 //   kernel answer each change in its own entry and take no reports in the same call. There is room
 //   for as many entries as changes: without it the first answer ends the call
-//   (dotnet/corefx#30698). Numbers that are watched are in a NumberSet, for the EEXIST that kqueue
-//   does not say.
+//   (dotnet/corefx#30698).
 //   EV_EOF and EV_ERROR wake both directions: macOS tells a pipe's writer of the end through the
 //   reading filter.
 //   A refusal to watch one direction may itself be news. EPIPE, and EBADF on NetBSD, say that the
@@ -163,11 +162,6 @@ std::error_code KqueueBackend::add(int fd, Token token) {
   if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode)) {
     return Errc::kNotPollable;
   }
-  switch (numbers_.insert(fd)) {
-    case NumberSet::Inserted::kYes: break;
-    case NumberSet::Inserted::kWasThere: return system_error(EEXIST);
-    case NumberSet::Inserted::kNoMemory: return system_error(ENOMEM);
-  }
   const std::error_code error = settle_add(fd, token, change_both(fd, EV_ADD | EV_CLEAR, token));
   if (error) remove(fd);
   return error;
@@ -195,7 +189,6 @@ void KqueueBackend::remove(int fd) {
   // EBADF and ENOENT mean that the number was closed behind the library, or that the filter was
   // never taken: nothing is left to do.
   (void)change_both(fd, EV_DELETE, {});
-  numbers_.erase(fd);
 }
 
 KqueueBackend::Outcome KqueueBackend::change_both(int fd, unsigned flags, Token token) {
@@ -256,8 +249,6 @@ WaitResult KqueueBackend::wait(std::span<Event> events, Deadline deadline) {
   const int count = wait_kernel(room, result.count == 0 ? deadline : Deadline::at_ns(0));
   if (count < 0) {
     if (errno == EINTR || errno == ETIMEDOUT) return result;
-    REARM_CHECK(owner_ == ::getpid(),
-                "a poller was used in a child of fork(), which has no kqueue: open it after fork");
     impossible_errno("kevent", kqueue_fd_, errno);
   }
   for (const Kevent& event : std::span(batch_).first(static_cast<std::size_t>(count))) {

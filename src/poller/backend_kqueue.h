@@ -18,7 +18,6 @@
 #include "base/atomic.h"
 #include "base/mutex.h"
 #include "poller/backend.h"
-#include "poller/number_set.h"
 
 namespace rearm {
 
@@ -62,8 +61,6 @@ class KqueueBackend {
   pid_t owner_ = -1;  // A child of fork() has no kqueue, though it has this object.
   // The reading and the writing end, where the kernel has no EVFILT_USER.
   std::array<int, 2> wake_pipe_{-1, -1};
-
-  NumberSet numbers_;
 
   // Ends that the kernel told us of by refusing a filter. Empty but for a moment.
   Mutex mu_;

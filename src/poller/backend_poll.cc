@@ -115,7 +115,6 @@ std::error_code PollBackend::open() {
   if (const std::error_code error = open_pipe(ends)) return error;
   wake_read_fd_ = ends[0];
   wake_write_fd_ = ends[1];
-  pid_ = ::getpid();
   MutexLock lock(mu_);
   armed_.reserve(1);
   larger_.reserve(1);
@@ -138,9 +137,7 @@ std::error_code PollBackend::add(int fd, Token token) {
   } catch (const std::bad_alloc&) {
     return std::make_error_code(std::errc::not_enough_memory);
   }
-  Entry& entry = entries_[number];
-  if (entry.token.generation != 0) return {EEXIST, std::system_category()};
-  entry = {.token = token};
+  entries_[number] = {.token = token};
   return {};
 }
 
@@ -177,8 +174,7 @@ void PollBackend::remove(int fd) {
   }
   if (interrupted) write_to_pipe();
   check_no_lock_held();
-  // In a forked child there is no sleeper.
-  while (wait % 2 != 0 && wait_count_.load(kAcquire) == wait && ::getpid() == pid_) {
+  while (wait % 2 != 0 && wait_count_.load(kAcquire) == wait) {
     wait_count_.wait(wait, kAcquire);
   }
 }

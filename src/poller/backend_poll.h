@@ -65,7 +65,6 @@ class PollBackend {
 
   int wake_read_fd_ = -1;
   int wake_write_fd_ = -1;
-  pid_t pid_ = 0;
   Atomic<bool> wake_called_{false};
   // Odd while a thread is in the kernel with what it was asked: see remove().
   Atomic<std::uint32_t> wait_count_{0};

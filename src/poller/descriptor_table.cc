@@ -1,15 +1,30 @@
 #include "poller/descriptor_table.h"
 
-#include <new>
+#include <pthread.h>
 
-#include "base/check.h"
+#include <memory>
+#include <new>
 
 namespace rearm::detail {
 
 DescriptorTable& DescriptorTable::instance() {
   // Never destroyed: a static Fd may be closed after main() has returned.
-  static DescriptorTable* const table = new DescriptorTable;
+  static DescriptorTable* const table = [] {
+    auto made = std::make_unique<DescriptorTable>();
+    made->count_forks();
+    return made.release();
+  }();
   return *table;
+}
+
+void DescriptorTable::count_forks() REARM_NO_THREAD_SAFETY_ANALYSIS {
+  const auto before = []() REARM_NO_THREAD_SAFETY_ANALYSIS { instance().mu_.lock(); };
+  const auto in_parent = []() REARM_NO_THREAD_SAFETY_ANALYSIS { instance().mu_.unlock(); };
+  const auto in_child = []() REARM_NO_THREAD_SAFETY_ANALYSIS {
+    ++forks_;
+    instance().mu_.unlock();
+  };
+  if (::pthread_atfork(before, in_parent, in_child) != 0) throw std::bad_alloc();
 }
 
 Descriptor* DescriptorTable::allocate() {

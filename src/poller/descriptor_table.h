@@ -6,7 +6,12 @@
 //
 // How it works. Slots live in segments that double in size (64, 128, 256 …); a slot number names
 // its segment and place by arithmetic, so find() is one acquire load and no lock. Free slots form a
-// list under the lock, last in first out, because a slot that was just used is in the cache.
+// list under the lock, last in first out, because a slot that was just used is in the cache. Beside
+// them is the set of numbers that have an open descriptor, of whichever poller: a number has one
+// owner, who will close it.
+//
+// A fork. The child has a copy of the table, taken while nobody changed it, and counts the fork; by
+// the count pollers of the parent know that they are in a child (poller_core.h).
 //
 // Rejected. A table for each poller: then a handle that outlives its runtime points into freed
 // memory. A hash of fd numbers: the kernel hands numbers back at once, which is the hazard that
@@ -21,6 +26,7 @@
 #include "base/atomic.h"
 #include "base/mutex.h"
 #include "poller/descriptor.h"
+#include "poller/number_set.h"
 
 namespace rearm::detail {
 
@@ -31,6 +37,12 @@ class DescriptorTable {
   // A free slot, or nullptr when memory is exhausted.
   [[nodiscard]] Descriptor* allocate() REARM_EXCLUDES(mu_);
   void free(Descriptor& descriptor) REARM_EXCLUDES(mu_);
+
+  // The numbers of open descriptors.
+  [[nodiscard]] NumberSet& numbers() noexcept { return numbers_; }
+
+  // How many forks lie between this process and the one that made the table.
+  [[nodiscard]] static std::uint32_t forks() noexcept { return forks_; }
 
   // nullptr if no such slot was ever handed out.
   [[nodiscard]] Descriptor* find(std::uint32_t slot) const noexcept {
@@ -70,8 +82,13 @@ class DescriptorTable {
   }
 
   bool grow() REARM_REQUIRES(mu_);
+  void count_forks();
+
+  // Written in a child before it has a second thread.
+  static constinit inline std::uint32_t forks_ = 0;
 
   std::array<Atomic<Descriptor*>, kSegments> segments_{};
+  NumberSet numbers_;
   Mutex mu_;
   std::size_t segments_used_ REARM_GUARDED_BY(mu_) = 0;
   Descriptor* free_ REARM_GUARDED_BY(mu_) = nullptr;

@@ -1,14 +1,14 @@
-// NumberSet: which descriptor numbers one backend watches, without a lock.
+// NumberSet: which descriptor numbers the pollers of this process watch, without a lock.
 //
-// What this is. Some kernels take a number that they know already and replace what they knew, where
-// epoll says EEXIST. Their backends ask this set first, so that adding a descriptor twice is the
-// same error everywhere and costs the first one nothing.
+// What this is. epoll says EEXIST of a number that it knows, other kernels replace what they knew,
+// and none knows of another poller's. So the poller asks this set first: adding a descriptor twice
+// is the same error everywhere, costs the first one nothing, and no number has two owners.
 //
 // How it works. One byte a number, in segments that double in size (64, 128, 256 …) and are made
 // when first needed. No order is needed between different numbers; for one number insert() and
 // erase() are ordered by whoever owns the descriptor, and of two that insert at once one wins.
 //
-// Who may call. Any thread, also under a descriptor's lock, which is why there is none here.
+// Who may call. Any thread.
 #pragma once
 
 #include <array>

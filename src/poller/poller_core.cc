@@ -20,6 +20,10 @@ void count_alone(Atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
   counter.store(counter.load(kRelaxed) + n, kRelaxed);
 }
 
+std::unexpected<std::error_code> out_of_memory() {
+  return std::unexpected(std::make_error_code(std::errc::not_enough_memory));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<PollerCore>> PollerCore::open(std::string_view backend) {
@@ -71,9 +75,17 @@ Descriptor* PollerCore::find(Token token) const noexcept {
 }
 
 Result<Descriptor*> PollerCore::add(int fd) {
+  if (is_inherited()) return std::unexpected(Errc::kNotSupported);
+  switch (table_.numbers().insert(fd)) {
+    case NumberSet::Inserted::kYes: break;
+    case NumberSet::Inserted::kWasThere:
+      return std::unexpected(std::error_code(EEXIST, std::system_category()));
+    case NumberSet::Inserted::kNoMemory: return out_of_memory();
+  }
   Descriptor* const descriptor = table_.allocate();
   if (descriptor == nullptr) {
-    return std::unexpected(std::make_error_code(std::errc::not_enough_memory));
+    table_.numbers().erase(fd);
+    return out_of_memory();
   }
   // The life begins before the kernel is told, because a report may come before add() returns.
   descriptor->begin_life(fd, *this);
@@ -82,6 +94,7 @@ Result<Descriptor*> PollerCore::add(int fd) {
   const std::error_code error =
       backend_->add(fd, {.slot = descriptor->slot, .generation = generation});
   if (!error) return descriptor;
+  table_.numbers().erase(fd);
   descriptor->owns_number = false;
   REARM_CHECK(descriptor->lifetime.close(generation),
               "a descriptor was closed before it was added");
@@ -151,6 +164,8 @@ bool PollerCore::deliver(std::span<const Event> events, WaiterList& out) {
 }
 
 WaiterList PollerCore::collect(Deadline deadline) {
+  REARM_CHECK(!is_inherited(),
+              "a poller was waited on in a child of fork(): make a poller or a runtime of its own");
   WaiterList out;
   if (collecting_.exchange(true, kAcquire)) return out;
   for (;;) {
@@ -172,6 +187,7 @@ WaiterList PollerCore::collect(Deadline deadline) {
 }
 
 void PollerCore::wake() noexcept {
+  if (is_inherited()) return;
   if (wake_pending_.exchange(true, kSeqCst)) return;
   count(wakes_);
   backend_->wake();
@@ -228,7 +244,8 @@ void PollerCore::disconnect(Descriptor& descriptor) {
     MutexLock lock(descriptor.mu);
     descriptor.closing = true;
   }
-  backend_->remove(descriptor.fd);
+  if (!is_inherited()) backend_->remove(descriptor.fd);
+  table_.numbers().erase(descriptor.fd);
 }
 
 void PollerCore::finish(Descriptor& descriptor) {

@@ -13,7 +13,8 @@
 // Publishing last is what keeps an arm() that came in between from being lost: its waiter is woken
 // spuriously, tries again and arms again.
 //
-// Who may call. Any thread; collect() one at a time. Lock order: Descriptor::mu is a leaf.
+// Who may call. Any thread; collect() one at a time. In a child of fork() a poller of the parent says
+// so and leaves the kernel alone.
 #pragma once
 
 #include <array>
@@ -53,6 +54,7 @@ class PollerCore {
   // Tells a forgetting kernel that somebody is about to wait. Between prepare and commit.
   [[nodiscard]] std::error_code arm(Descriptor& descriptor, std::uint32_t generation,
                                     Direction direction) {
+    if (is_inherited()) return Errc::kNotSupported;
     if (!backend_->needs_arm()) return {};
     return arm_forgetting(descriptor, generation, direction);
   }
@@ -80,6 +82,10 @@ class PollerCore {
   [[nodiscard]] bool refuses_waits() const noexcept { return refuses_waits_.load(kSeqCst); }
 
  private:
+  // In a child of fork() the kernel's object is the parent's, or is not there at all: nothing here
+  // may touch it.
+  [[nodiscard]] bool is_inherited() const noexcept { return DescriptorTable::forks() != forks_; }
+
   std::error_code arm_forgetting(Descriptor& descriptor, std::uint32_t generation,
                                  Direction direction);
   [[nodiscard]] Ready rearm(Descriptor& descriptor, const Event& event);
@@ -93,6 +99,7 @@ class PollerCore {
   static void finish(Descriptor& descriptor);
 
   DescriptorTable& table_;
+  const std::uint32_t forks_ = DescriptorTable::forks();
   const std::unique_ptr<AnyBackend> backend_;
 
   // The one that is inside collect(). Guards events_.

@@ -123,18 +123,6 @@ TEST_F(EventPortBackendTest, AnEmptyMaskIsAReportOfNothing) {
   backend_->remove(pair_.a.get());
 }
 
-TEST_F(EventPortBackendTest, ANumberThatIsAddedTwiceIsRefusedByName) {
-  open({});
-  ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));
-  EXPECT_EQ(backend_->add(pair_.a.get(), {.slot = 4, .generation = 1}), std::errc::file_exists);
-  ASSERT_FALSE(backend_->arm(pair_.a.get(), kToken, Ready::of(Direction::kWrite)));
-  ASSERT_EQ(wait_now().count, 1U);
-  EXPECT_EQ(events_[0].token, kToken) << "the first one goes on";
-  backend_->remove(pair_.a.get());
-  EXPECT_FALSE(backend_->add(pair_.a.get(), kToken));
-  backend_->remove(pair_.a.get());
-}
-
 TEST_F(EventPortBackendTest, ArmingANumberThatWasClosedIsClosed) {
   open({});
   const int number = pair_.a.get();

@@ -102,16 +102,6 @@ TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfEndsTheWaitInProgress) {
   backend_->remove(fifo.b.get());
 }
 
-TEST_P(KqueueBackendTest, ANumberIsRefusedTheSecondTimeAndTakenAgainAfterItWasRemoved) {
-  const FdPair pair = socket_pair();
-  for (int i = 0; i < 3; ++i) {
-    ASSERT_FALSE(backend_->add(pair.a.get(), kToken));
-    EXPECT_EQ(backend_->add(pair.a.get(), {.slot = 1, .generation = 1}), std::errc::file_exists);
-    EXPECT_TRUE(wait().write) << "the first one's token is still there";
-    backend_->remove(pair.a.get());
-  }
-}
-
 // A registration that fails leaves nothing behind.
 TEST_P(KqueueBackendTest, ANumberThatWasRefusedMayBeAddedLater) {
   kqueue_emulation::set_faults({.no_memory_one_in = 2});
@@ -173,11 +163,6 @@ TEST_P(KqueueBackendTest, AChildOfForkLeavesTheParentsKqueueAlone) {
   send_text(pair.b.get(), "x");
   EXPECT_TRUE(wait(Deadline::after(std::chrono::seconds(10))).read);
   backend_->remove(pair.a.get());
-}
-
-TEST_P(KqueueBackendTest, WaitingInAChildOfForkStopsItWithASentence) {
-  GTEST_FLAG_SET(death_test_style, "fast");
-  EXPECT_DEATH((void)wait(), "rearm: a poller was used in a child of fork\\(\\)");
 }
 
 INSTANTIATE_TEST_SUITE_P(Systems, KqueueBackendTest,

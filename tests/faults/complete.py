@@ -29,6 +29,7 @@ EXCUSED = {
     "pthread_mutex_lock": "fails only for a wrong mutex",
     "pthread_mutex_unlock": "fails only for a wrong mutex",
     "pthread_once": "cannot fail",
+    "pthread_atfork": "once in a process, in the first poller's making; fails for memory alone",
     "if_indextoname": "of a scope in an address's text; the number is written where it fails",
     "if_nametoindex": "of a scope in an address's text; the text is refused where it fails",
     "fprintf": "the sentence before an end; nobody is left to be told",

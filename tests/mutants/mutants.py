@@ -221,6 +221,21 @@ MUTANTS = [
           '  REARM_CHECK(descriptor->lifetime.close',
           '  REARM_CHECK(descriptor->lifetime.close'),
      ]),
+    ('add-owner', 'src/poller/poller_core.cc',
+     'G4: two pollers own one number', [
+         ('      return std::unexpected(std::error_code(EEXIST, std::system_category()));',
+          '      break;'),
+     ]),
+    ('fork-close', 'src/poller/poller_core.cc',
+     'a child of fork() takes registrations out of its parent', [
+         ('  if (!is_inherited()) backend_->remove(descriptor.fd);',
+          '  backend_->remove(descriptor.fd);'),
+     ]),
+    ('fork-add', 'src/poller/poller_core.cc',
+     'a child of fork() adds to its parent', [
+         ('  if (is_inherited()) return std::unexpected(Errc::kNotSupported);\n',
+          ''),
+     ]),
     ('epoll-remove', 'src/poller/backend_epoll.cc',
      'R11: epoll is not told to forget', [
          ('(void)::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, &unused);',
@@ -315,7 +330,7 @@ MUTANTS = [
     ('poll-remove-waits', 'src/poller/backend_poll.cc',
      'R24: a close does not wait for the sleeper', [
          ('  while (wait % 2 != 0 && wait_count_',
-          '  while (pid_ == 0 && wait % 2 != 0 && wait_count_'),
+          '  while (fd < 0 && wait % 2 != 0 && wait_count_'),
      ]),
     ('poll-token', 'src/poller/backend_poll.cc',
      'R71: a report disarms a later life', [

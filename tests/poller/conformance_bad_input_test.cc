@@ -122,12 +122,19 @@ TEST_P(Conformance, NumberZeroIsADescriptorLikeAnyOther) {
   }
 }
 
+// To the same poller or to another: each would close the number.
 TEST_P(Conformance, ADescriptorThatIsAddedTwiceIsRefusedAndTheFirstGoesOn) {
   FdPair pair = socket_pair();
   const int number = pair.a.get();
   const Token token = add(std::move(pair.a));
-  const auto again = poller().add(number);
-  EXPECT_FALSE(again);
+  auto other = open_poller(GetParam());
+  ASSERT_TRUE(other);
+  for (Poller* const poller : {&this->poller(), &*other}) {
+    const auto again = poller->add(number);
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error(), std::error_code(EEXIST, std::system_category()));
+    EXPECT_EQ(poller->stats().descriptors, poller == &*other ? 0U : 1U);
+  }
   EXPECT_TRUE(is_open(number));
   CountingWaiter reader;
   park(token, Direction::kRead, reader);

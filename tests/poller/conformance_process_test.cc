@@ -8,6 +8,9 @@
 #include <sys/epoll.h>
 #endif
 
+#include <atomic>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -108,6 +111,73 @@ TEST_P(Conformance, AForkedChildThatLeavesThePollerAloneChangesNothing) {
   send_text(pair.b.get(), "x");
   EXPECT_TRUE(returns(reader));
   EXPECT_EQ(close(token), 0U);
+}
+
+// What a child does with a poller that it inherited, and with one of its own. Returns 0, or the
+// step that failed.
+int use_in_child(Poller& inherited, Token parked, Token idle, std::string_view backend) {
+  FdPair pair = socket_pair();
+  CountingWaiter waiter;
+  if (inherited.add(pair.a.get()).error() != Errc::kNotSupported) return 1;
+  const auto waited = inherited.wait(idle, Direction::kRead, waiter);
+  if (waited || waited.error() != Errc::kNotSupported) return 2;
+  inherited.wake();
+  if (!inherited.close(parked)) return 3;
+  const auto taken_out = inherited.remove(idle);
+  if (!taken_out) return 4;
+  auto own = open_poller(backend);
+  if (!own) return 5;
+  const UniqueFd second(*taken_out);
+  const auto again = own->add(second.get());
+  if (!again || !own->remove(*again)) return 6;
+  const auto token = own->add(pair.a.get());
+  if (!token) return 7;
+  const auto prepared = own->wait(*token, Direction::kRead, waiter);
+  if (!prepared || *prepared != Poller::Prepared::kParked) return 8;
+  send_text(pair.b.get(), "x");
+  const Deadline patience = Deadline::after(10s);
+  while (waiter.returns == 0) {
+    (void)count_returns(own->collect(patience));
+    if (now_ns() >= patience.ns()) return 9;
+  }
+  (void)pair.a.release();
+  return own->close(*token) ? 0 : 10;
+}
+
+// R57, G8: the kernel's object is shared with a child, or missing there. The child is told so by
+// name, changes nothing of the parent's, and may have a poller of its own.
+TEST_P(Conformance, AForkedChildIsRefusedByNameAndTheParentGoesOn) {
+  FdPair pair = socket_pair();
+  FdPair other = socket_pair();
+  const Token token = add(std::move(pair.a));
+  const Token idle = add(std::move(other.a));
+  CountingWaiter reader;
+  park(token, Direction::kRead, reader);
+  std::atomic<bool> is_waiting{true};
+  // A poll loop that sleeps in the kernel during the fork, and holds no lock there.
+  std::thread collector([&] {
+    while (is_waiting.load()) (void)collect(Deadline::after(kPatience));
+  });
+  std::this_thread::sleep_for(kQuiet);
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(use_in_child(poller(), token, idle, GetParam()));
+  ASSERT_GT(child, 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  is_waiting.store(false);
+  poller().wake();  // A byte or an event that the child had taken would be missing.
+  collector.join();
+  send_text(pair.b.get(), "x");
+  EXPECT_TRUE(returns(reader));
+  EXPECT_EQ(close(token), 0U);
+  EXPECT_EQ(close(idle), 0U);
+}
+
+TEST_P(Conformance, WaitingInAForkedChildStopsItWithASentence) {
+  GTEST_FLAG_SET(death_test_style, "fast");
+  EXPECT_DEATH((void)collect_now(), "rearm: a poller was waited on in a child of fork\\(\\)");
 }
 
 // A description that a child still holds must not be reported after close(): the kernel has to be
