@@ -11,13 +11,16 @@ namespace rearm {
 
 using detail::FdAccess;
 
-Result<UdpSocket> UdpSocket::bind(const SocketAddress& address) {
+Result<UdpSocket> UdpSocket::bind(const SocketAddress& address, const Options& options) {
   if (!detail::is_of(detail::Family::kIp, address)) return std::unexpected(Errc::kInvalidArgument);
   auto socket = detail::open_socket(address, SOCK_DGRAM);
   if (!socket) return std::unexpected(socket.error());
-  if (const auto error = detail::bind_socket(socket->fd(), address)) {
-    return std::unexpected(error);
-  }
+  const int fd = socket->fd();
+  std::error_code error;
+  if (options.reuse_address) error = detail::set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (!error && options.reuse_port) error = detail::set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (!error) error = detail::bind_socket(fd, address);
+  if (error) return std::unexpected(error);
   auto adopted =
       FdAccess::adopt_own(FdAccess::current_runtime(), socket->take(), FdAccess::kIsSocket);
   if (!adopted) return std::unexpected(adopted.error());

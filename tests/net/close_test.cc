@@ -76,11 +76,20 @@ TEST_P(CloseTest, OneCloseWakesBothDirections) {
 
 TEST_P(CloseTest, CloseFromAPlainThreadWakesThem) {
   run([] {
-    auto [reader, writer, duplex] = ends();
-    auto reading = spawn([&reader] { return read_one(reader); });
+    auto [near, far, duplex] = ends();
+    auto reading = spawn([&near] { return read_one(near); });
+    if (!duplex) {
+      test::let_park();
+      std::thread([&near] { expect_ok(near.close()); }).join();
+      expect_error(reading.join(), Errc::kClosed);
+      return;
+    }
+    test::fill_up(near);
+    auto writing = spawn([&near] { return test::write_until_error(near); });
     test::let_park();
-    std::thread([&reader] { expect_ok(reader.close()); }).join();
+    std::thread([&near] { expect_ok(near.close()); }).join();
     expect_error(reading.join(), Errc::kClosed);
+    expect_error(writing.join(), Errc::kClosed);
   });
 }
 

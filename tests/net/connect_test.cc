@@ -1,8 +1,11 @@
 // Connecting and listening.
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <list>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -164,30 +167,6 @@ TEST_P(ConnectTest, APortInUseIsReported) {
   });
 }
 
-TEST_P(ConnectTest, ReusePortSharesAPort) {
-  run([] {
-    const TcpListener::Options shared{.reuse_port = true};
-    const TcpListener first =
-        expect_value(TcpListener::bind(SocketAddress::ipv4_loopback(0), shared));
-    expect_ok(TcpListener::bind(expect_value(first.local_address()), shared));
-  });
-}
-
-TEST_P(ConnectTest, OptionsAreSetAndRead) {
-  run([] {
-    auto [a, b] = test::tcp_streams();
-    expect_ok(a.set_no_delay(true));
-    expect_ok(a.set_no_delay(false));
-    expect_ok(a.set_keep_alive(true));
-    expect_ok(a.set_linger(-1));
-    expect_ok(a.set_receive_buffer_bytes(16 * 1024));
-    EXPECT_GE(expect_value(a.receive_buffer_bytes()), 16 * 1024);
-    expect_ok(a.set_send_buffer_bytes(16 * 1024));
-    EXPECT_GE(expect_value(a.send_buffer_bytes()), 16 * 1024);
-    EXPECT_EQ(expect_value(a.take_error()), std::error_code(0, std::system_category()));
-  });
-}
-
 TEST_P(ConnectTest, ALingerOfZeroResets) {
   run([] {
     auto [a, b] = test::tcp_streams();
@@ -240,6 +219,22 @@ TEST_P(ConnectTest, AcceptSaysThatDescriptorsHaveRunOutAndWorksWhenTheyAreBack) 
     expect_ok(client.write_all("x", patience()));
     char byte = 0;
     expect_ok(server.read_exact(MutableBuffer(&byte, 1), patience()));
+  });
+}
+
+TEST_P(ConnectTest, AnAcceptEndsAtItsDeadlineAndNotBefore) {
+  const auto expect_timeout = [](auto& listener) {
+    constexpr auto kTimeout = 3ms;
+    const auto start = std::chrono::steady_clock::now();
+    expect_error(listener.accept(Deadline::after(kTimeout)), Errc::kTimedOut);
+    EXPECT_GE(test::since(start), kTimeout);
+  };
+  run([&] {
+    TcpListener tcp = listener();
+    expect_timeout(tcp);
+    UnixListener local = expect_value(UnixListener::bind(expect_value(SocketAddress::unix_path(
+        "@rearm-test-accept-" + std::to_string(::getpid())))));
+    expect_timeout(local);
   });
 }
 

@@ -53,6 +53,41 @@ TEST_P(IoDeadlineTest, AWriteEndsAtItsDeadline) {
   });
 }
 
+// Not send_to(): a datagram finds room at once on every path that a test can have.
+TEST_P(IoDeadlineTest, EveryOperationEndsAtItsDeadlineAndNotBefore) {
+  run([] {
+    static constexpr auto kTimeout = 3ms;
+    auto [reader, writer, duplex] = ends();
+    test::fill_up(writer);
+    char byte = 0;
+    const std::vector<char> block(std::size_t{1} << 20);
+    const std::array<MutableBuffer, 2> in{MutableBuffer(&byte, 0), MutableBuffer(&byte, 1)};
+    const std::array<ConstBuffer, 2> out{ConstBuffer(block), ConstBuffer(block)};
+    // A write finds room once more, and a wait may end with a hint: each is made until it fails.
+    const auto expect_timeout = [](auto&& operation) {
+      const auto start = Clock::now();
+      const Deadline deadline = Deadline::after(kTimeout);
+      for (;;) {
+        const auto result = operation(deadline);
+        if (result) continue;
+        EXPECT_EQ(result.error(), Errc::kTimedOut) << result.error().message();
+        EXPECT_GE(since(start), kTimeout);
+        return;
+      }
+    };
+    expect_timeout([&](Deadline deadline) { return writer.writev(out, deadline); });
+    expect_timeout([&](Deadline deadline) { return writer.write_some(block, deadline); });
+    expect_timeout([&](Deadline deadline) { return writer.write_all(block, deadline); });
+    expect_timeout([&](Deadline deadline) { return writer.wait_writable(deadline); });
+    std::vector<char> sink(block.size());
+    while (reader.read_some(sink, test::at_once())) continue;
+    expect_timeout([&](Deadline deadline) { return reader.readv(in, deadline); });
+    expect_timeout([&](Deadline deadline) { return reader.read_some({&byte, 1}, deadline); });
+    expect_timeout([&](Deadline deadline) { return reader.read_exact({&byte, 1}, deadline); });
+    expect_timeout([&](Deadline deadline) { return reader.wait_readable(deadline); });
+  });
+}
+
 TEST_P(IoDeadlineTest, ThePastTakesWhatIsThereAndDoesNotWait) {
   run([] {
     auto [reader, writer, duplex] = ends();

@@ -67,6 +67,11 @@ class TcpListener : private Socket {
   using Fd::native_handle;
   using Fd::set_deadline;
   using Socket::local_address;
+  // What is set here, accepted connections inherit (tcp(7)).
+  using Socket::receive_buffer_bytes;
+  using Socket::send_buffer_bytes;
+  using Socket::set_receive_buffer_bytes;
+  using Socket::set_send_buffer_bytes;
 
  private:
   explicit TcpListener(Fd fd) noexcept : Socket(std::move(fd)) {}

@@ -22,10 +22,18 @@ class UdpSocket : public Socket {
     SocketAddress from;
   };
 
+  struct Options {
+    bool reuse_address = false;  // On Linux: share the port with whoever says so, too (socket(7)).
+    bool reuse_port = false;     // Let several sockets share the port, the kernel balancing.
+  };
+
   UdpSocket() noexcept = default;
 
   // Port 0 takes a free one. Never parks. Errors: EADDRINUSE, EACCES and the like.
-  [[nodiscard]] static Result<UdpSocket> bind(const SocketAddress& address);
+  [[nodiscard]] static Result<UdpSocket> bind(const SocketAddress& address, const Options& options);
+  [[nodiscard]] static Result<UdpSocket> bind(const SocketAddress& address) {
+    return bind(address, Options{});
+  }
   // Takes ownership of a UDP socket; see Fd::adopt().
   [[nodiscard]] static Result<UdpSocket> adopt(int fd);
 

@@ -57,6 +57,11 @@ class UnixListener : private Socket {
   using Fd::native_handle;
   using Fd::set_deadline;
   using Socket::local_address;
+  // Of the listener itself; what it accepts has the system's sizes (Linux).
+  using Socket::receive_buffer_bytes;
+  using Socket::send_buffer_bytes;
+  using Socket::set_receive_buffer_bytes;
+  using Socket::set_send_buffer_bytes;
 
  private:
   explicit UnixListener(Fd fd) noexcept : Socket(std::move(fd)) {}
