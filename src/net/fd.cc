@@ -117,8 +117,8 @@ Runtime& FdAccess::current_runtime() {
   return *runtime;
 }
 
-Result<Fd> FdAccess::adopt(Runtime& runtime, int number, std::uint8_t traits) {
-  const auto descriptor = runtime.scheduler().poller().add(number);
+Result<Fd> FdAccess::adopt(PollerCore& poller, int number, std::uint8_t traits) {
+  const auto descriptor = poller.add(number);
   if (!descriptor) return std::unexpected(descriptor.error());
   Fd fd;
   fd.descriptor_ = *descriptor;
@@ -127,10 +127,18 @@ Result<Fd> FdAccess::adopt(Runtime& runtime, int number, std::uint8_t traits) {
   return fd;
 }
 
-Result<Fd> FdAccess::adopt_own(Runtime& runtime, int number, std::uint8_t traits) {
-  auto fd = adopt(runtime, number, traits);
+Result<Fd> FdAccess::adopt_own(PollerCore& poller, int number, std::uint8_t traits) {
+  auto fd = adopt(poller, number, traits);
   if (!fd) ::close(number);
   return fd;
+}
+
+Result<Fd> FdAccess::adopt(Runtime& runtime, int number, std::uint8_t traits) {
+  return adopt(runtime.scheduler().poller(), number, traits);
+}
+
+Result<Fd> FdAccess::adopt_own(Runtime& runtime, int number, std::uint8_t traits) {
+  return adopt_own(runtime.scheduler().poller(), number, traits);
 }
 
 Result<void> FdAccess::set_deadline(const Fd& fd, Direction direction, Deadline deadline) {
@@ -209,6 +217,14 @@ Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std:
   return n;
 }
 
+Result<std::size_t> read_once(FdAccess::Operation& operation, bool rule, MutableBuffer buffer,
+                              Deadline deadline) {
+  const std::size_t bytes = std::min(buffer.size(), kMaxTransfer);
+  return read_by_rule(operation, rule, bytes, deadline, [&](int fd) {
+    return result_or_errno(::read(fd, buffer.data(), bytes));
+  });
+}
+
 }  // namespace
 }  // namespace detail
 
@@ -258,10 +274,8 @@ Result<std::size_t> Fd::read_some(MutableBuffer buffer, Deadline deadline) {
   FdAccess::Operation operation(*this, Direction::kRead);
   if (operation.refused()) return operation.error();
   if (buffer.size() == 0) return 0;
-  const std::size_t bytes = std::min(buffer.size(), detail::kMaxTransfer);
-  return detail::read_by_rule(
-      operation, (traits_ & FdAccess::kShortReadDrains) != 0, bytes, deadline,
-      [&](int fd) { return result_or_errno(::read(fd, buffer.data(), bytes)); });
+  const bool rule = FdAccess::has_trait(*this, FdAccess::kShortReadDrains);
+  return detail::read_once(operation, rule, buffer, deadline);
 }
 
 Result<std::size_t> Fd::readv(std::span<const MutableBuffer> buffers, Deadline deadline) {
@@ -271,19 +285,19 @@ Result<std::size_t> Fd::readv(std::span<const MutableBuffer> buffers, Deadline d
   const std::size_t bytes = detail::total_bytes(buffers);
   if (bytes == 0) return 0;
   return detail::read_by_rule(
-      operation, (traits_ & FdAccess::kShortReadDrains) != 0, bytes, deadline, [&](int fd) {
+      operation, FdAccess::has_trait(*this, FdAccess::kShortReadDrains), bytes, deadline,
+      [&](int fd) {
         return result_or_errno(::readv(fd, reinterpret_cast<const iovec*>(buffers.data()),
                                        static_cast<int>(buffers.size())));
       });
 }
 
 Result<void> Fd::read_exact(MutableBuffer buffer, Deadline deadline) {
-  // For a buffer without bytes. Not is_open(), which in a test is a choice of its own.
-  if (descriptor_ == nullptr || !descriptor_->lifetime.is_open(generation_)) {
-    return std::unexpected(Errc::kClosed);
-  }
+  FdAccess::Operation operation(*this, Direction::kRead);
+  if (operation.refused()) return operation.error();
+  const bool rule = FdAccess::has_trait(*this, FdAccess::kShortReadDrains);
   while (buffer.size() != 0) {
-    const auto n = read_some(buffer, deadline);
+    const auto n = detail::read_once(operation, rule, buffer, deadline);
     if (!n) return std::unexpected(n.error());
     if (*n == 0) return std::unexpected(Errc::kEndOfStream);
     buffer = buffer.after(*n);

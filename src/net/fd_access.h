@@ -48,6 +48,7 @@ class FdAccess {
   [[nodiscard]] static Result<Fd> adopt(Runtime& runtime, int fd, std::uint8_t traits);
   // The same for a number that the library has opened itself: on error it is closed.
   [[nodiscard]] static Result<Fd> adopt_own(Runtime& runtime, int fd, std::uint8_t traits);
+  [[nodiscard]] static Result<Fd> adopt_own(PollerCore& poller, int fd, std::uint8_t traits);
 
   // Where a new descriptor belongs to. REQUIRES: on a fiber.
   [[nodiscard]] static Runtime& current_runtime();
@@ -109,11 +110,19 @@ class FdAccess {
     Errc error_ = Errc::kClosed;
   };
 
+  // Whose descriptor the operation is on.
+  [[nodiscard]] static PollerCore& poller_of(const Operation& operation) noexcept {
+    return *operation.descriptor().poller.load(kRelaxed);
+  }
+
   static Result<void> set_deadline(const Fd& fd, Direction direction, Deadline deadline);
 
   [[nodiscard]] static bool has_trait(const Fd& fd, std::uint8_t trait) noexcept {
     return (fd.traits_ & trait) != 0;
   }
+
+ private:
+  [[nodiscard]] static Result<Fd> adopt(PollerCore& poller, int fd, std::uint8_t traits);
 };
 
 }  // namespace rearm::detail

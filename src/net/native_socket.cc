@@ -132,7 +132,7 @@ std::error_code check_adoptable(int fd, Family family, int type) {
   return make_nonblocking_cloexec(fd);
 }
 
-Result<int> accept_next(const Fd& listener, Deadline deadline) {
+Result<Fd> accept_next(const Fd& listener, std::uint8_t traits, Deadline deadline) {
   auto operation = FdAccess::Operation::shared(listener, Direction::kRead);
   if (operation.refused()) return operation.error();
   for (;;) {
@@ -143,7 +143,13 @@ Result<int> accept_next(const Fd& listener, Deadline deadline) {
       return result_or_errno(::accept(number, nullptr, nullptr));
 #endif
     });
-    if (fd) return static_cast<int>(*fd);
+    if (fd) {
+      NativeSocket socket(static_cast<int>(*fd));
+#if !(defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC))
+      if (const auto error = make_nonblocking_cloexec(socket.fd())) return std::unexpected(error);
+#endif
+      return FdAccess::adopt_own(FdAccess::poller_of(operation), socket.take(), traits);
+    }
     // On to the next connection, unless this is of the listener; kTimedOut and its like are.
     const bool is_systems = fd.error().category() == std::system_category();
     if (!is_systems || !is_of_the_connection(fd.error().value())) {

@@ -95,9 +95,7 @@ Result<TcpListener> TcpListener::adopt(int fd) {
 }
 
 Result<TcpStream> TcpListener::accept(Deadline deadline) {
-  const auto number = detail::accept_next(*this, deadline);
-  if (!number) return std::unexpected(number.error());
-  auto fd = FdAccess::adopt_own(FdAccess::current_runtime(), *number, kStreamTraits);
+  auto fd = detail::accept_next(*this, kStreamTraits, deadline);
   if (!fd) return std::unexpected(fd.error());
   return TcpStream(std::move(*fd));
 }

@@ -83,9 +83,7 @@ Result<UnixListener> UnixListener::adopt(int fd) {
 }
 
 Result<UnixStream> UnixListener::accept(Deadline deadline) {
-  const auto number = detail::accept_next(*this, deadline);
-  if (!number) return std::unexpected(number.error());
-  auto fd = FdAccess::adopt_own(FdAccess::current_runtime(), *number, FdAccess::kIsSocket);
+  auto fd = detail::accept_next(*this, FdAccess::kIsSocket, deadline);
   if (!fd) return std::unexpected(fd.error());
   return UnixStream(std::move(*fd));
 }

@@ -146,6 +146,29 @@ TEST_P(MisuseTest, APlainThreadReadsAndWritesOnARunningRuntimesDescriptors) {
   });
 }
 
+// What it accepts belongs to the listener's runtime.
+TEST_P(MisuseTest, APlainThreadAccepts) {
+  run([] {
+    TcpListener tcp = expect_value(TcpListener::bind(SocketAddress::ipv4_loopback(0)));
+    const SocketAddress address = expect_value(tcp.local_address());
+    std::atomic<bool> done{false};
+    TcpStream server;
+    std::thread plain([&] {
+      server = expect_value(tcp.accept(patience()));
+      expect_ok(server.write_all("ping", patience()));
+      done.store(true);
+    });
+    TcpStream client = expect_value(TcpStream::connect(address, patience()));
+    std::array<char, 4> bytes{};
+    expect_ok(client.read_exact(bytes, patience()));
+    EXPECT_TRUE(test::eventually([&] { return done.load(); }));
+    plain.join();
+    expect_ok(client.write_all("pong", patience()));
+    expect_ok(server.read_exact(bytes, patience()));
+    EXPECT_EQ(std::string_view(bytes.data(), 4), "pong");
+  });
+}
+
 TEST_P(MisuseTest, CloseWakesAPlainThread) {
   run([] {
     auto [near, far] = test::tcp_streams();

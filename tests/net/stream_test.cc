@@ -1,8 +1,10 @@
 // Reading and writing bytes, the same over every transport.
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -255,6 +257,39 @@ TEST_P(StreamTest, NobodyWritesIntoTheMiddleOfAWriteAll) {
     expect_ok(reader.read_exact(received, patience()));
     EXPECT_EQ(std::string_view(received.data(), received.size()), data);
     first.join();
+  });
+}
+
+// Race: another thread's reads against a read_exact() that gets its bytes one by one. Forbidden:
+// that it comes in between, takes one, and leaves the first reader with kBusy.
+TEST_P(StreamTest, NobodyReadsInTheMiddleOfAReadExact) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    std::vector<char> received(test::scaled(5'000));
+    std::atomic<bool> done{false};
+    std::atomic<int> refused{0};
+    auto first = spawn([&] {
+      expect_ok(reader.read_exact(received, patience()));
+      done.store(true);
+    });
+    test::let_park();
+    std::thread intruder([&] {
+      char byte = 0;
+      while (!done.load()) {
+        const auto n = reader.read_some(MutableBuffer(&byte, 1), test::at_once());
+        EXPECT_FALSE(n);
+        if (!n && n.error() == Errc::kBusy) ++refused;
+      }
+    });
+    for (std::size_t i = 0; i < received.size(); ++i) {
+      expect_ok(writer.write_all("x", patience()));
+      this_fiber::yield();
+    }
+    first.join();
+    intruder.join();
+    EXPECT_EQ(std::string_view(received.data(), received.size()),
+              std::string(received.size(), 'x'));
+    EXPECT_GT(refused.load(), 0);
   });
 }
 

@@ -13,7 +13,9 @@
 //   - On a fiber of another runtime than the descriptor's it returns Errc::kWrongRuntime.
 //   - Errors of the system call come back as they are (std::system_category); EINTR never does, and
 //     no write ever raises SIGPIPE: it returns EPIPE.
-// Below, "Errors" lists what a call has besides these.
+// Below, "Errors" lists what a call has besides these. What opens a descriptor (adopt, bind, connect,
+// pair, create) gives it to the calling fiber's runtime; on a plain thread it stops the process with
+// a sentence, but for adopt(fd, runtime) and accept(), which takes the listener's runtime.
 //
 // Thread safety: everything but moving and destroying may be called at any time from anywhere.
 #pragma once
@@ -59,7 +61,8 @@ class Fd {
   // Takes ownership of a descriptor that was opened elsewhere, for the calling fiber's runtime or
   // the given one, and makes it non-blocking and close-on-exec. On error it stays the caller's.
   // Errors: kNotPollable (regular files, directories), kClosed (not open), kInvalidArgument
-  // (negative); the kernel's, such as ENOSPC. REQUIRES: without `runtime`, called on a fiber.
+  // (negative), EEXIST (a runtime or poller of this process has it already); the kernel's, such as
+  // ENOSPC. REQUIRES: without `runtime`, called on a fiber.
   [[nodiscard]] static Result<Fd> adopt(int fd);
   [[nodiscard]] static Result<Fd> adopt(int fd, Runtime& runtime);
 
@@ -71,8 +74,8 @@ class Fd {
   [[nodiscard]] Result<std::size_t> readv(std::span<const MutableBuffer> buffers,
                                           Deadline deadline = {});
 
-  // Reads until the buffer is full. Errors: kEndOfStream. On any error, what was read so far is
-  // lost to the caller.
+  // Reads until the buffer is full. Nobody else's read comes in between. Errors: kEndOfStream. On
+  // any error, what was read so far is lost to the caller.
   [[nodiscard]] Result<void> read_exact(MutableBuffer buffer, Deadline deadline = {});
 
   // Writes at least one byte of a non-empty buffer; parks while there is no room.
@@ -103,8 +106,8 @@ class Fd {
   // operation is in progress).
   [[nodiscard]] Result<int> release();
 
-  // The descriptor's number, or -1 if closed. For setting options; do not close it, and do not
-  // use it while somebody else may close this.
+  // The descriptor's number, or -1 if closed or if the calling fiber is of another runtime. For
+  // setting options; do not close it, and do not use it while somebody else may close this.
   [[nodiscard]] int native_handle() const noexcept;
 
  private:
