@@ -58,9 +58,32 @@ def _spawn(command, cpus, stdin=subprocess.DEVNULL):
     return child
 
 
+def _name(child):
+    return os.path.basename(str(child.args[0]))
+
+
 def _plain(err):
     """What a child said on standard error, without the word that will be put before it again."""
     return err.decode(errors="replace").strip().removeprefix("error: ")
+
+
+def _wait(child, after):
+    """The status of a child that is about to end."""
+    try:
+        return child.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(
+            f"{_name(child)} did not end within {_STOP_TIMEOUT_S} s of {after}") from error
+
+
+def _last_words(child):
+    """What a child said that is about to end, or has ended; its status if it said nothing."""
+    status = _wait(child, "the end of its output")
+    return _plain(child.stderr.read()) or f"status {status}"
+
+
+def _ended_early(child):
+    return BenchError(f"{_name(child)} ended early: {_last_words(child)}")
 
 
 def _end(child):
@@ -83,16 +106,15 @@ def _end_all():
 def run(command, cpus=None, timeout_s=60):
     """Runs to the end; returns standard output. A failure is a BenchError with what it said."""
     child = _spawn(command, cpus)
-    name = os.path.basename(str(command[0]))
     try:
         out, err = child.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"{name} did not end within {timeout_s:.0f} s") from error
+        raise BenchError(f"{_name(child)} did not end within {timeout_s:.0f} s") from error
     finally:
         _end(child)
     if child.returncode != 0:
         said = _plain(err) or f"status {child.returncode}"
-        raise BenchError(f"{name}: {said}")
+        raise BenchError(f"{_name(child)}: {said}")
     return out.decode()
 
 
@@ -111,26 +133,23 @@ class Server:
 
     def check_alive(self):
         if self._child.poll() is not None:
-            said = _plain(child.stderr.read())
-            raise BenchError(f"the server ended with status {self._child.returncode}: {said}")
+            raise _ended_early(self._child)
 
 
 def _read_line(child, timeout_s):
     """The next line of its output, byte by byte: nothing after it is taken."""
-    name = os.path.basename(str(child.args[0]))
     deadline = time.monotonic() + timeout_s
     line = b""
     while not line.endswith(b"\n"):
         left = deadline - time.monotonic()
         if left <= 0:
-            raise BenchError(f"{name} said nothing for {timeout_s:.0f} s")
+            raise BenchError(f"{_name(child)} said nothing for {timeout_s:.0f} s")
         ready, _, _ = select.select([child.stdout], [], [], left)
         if not ready:
             continue
         byte = os.read(child.stdout.fileno(), 1)
         if not byte:
-            said = _plain(child.stderr.read())
-            raise BenchError(f"{name} ended early: {said}")
+            raise _ended_early(child)
         line += byte
     return line.decode(errors="replace").strip()
 
@@ -143,14 +162,17 @@ class Turns:
         self._timeout_s = timeout_s
 
     def take(self):
-        os.write(self._child.stdin.fileno(), b"go\n")
+        try:
+            os.write(self._child.stdin.fileno(), b"go\n")
+        except BrokenPipeError as error:
+            raise _ended_early(self._child) from error
         self._expect("done")
 
     def finish(self):
         self._child.stdin.close()
         sample = json.loads(_read_line(self._child, self._timeout_s))
-        if self._child.wait(_STOP_TIMEOUT_S) != 0:
-            raise BenchError(_plain(child.stderr.read()))
+        if _wait(self._child, "its last turn") != 0:
+            raise BenchError(f"{_name(self._child)}: {_last_words(self._child)}")
         return sample
 
     def _expect(self, word):
@@ -178,23 +200,19 @@ def server(command, cpus, graceful):
     A `graceful` server must end with status 0; another may die of the signal.
     """
     child = _spawn(command, cpus)
-    name = os.path.basename(str(command[0]))
     try:
         line = _read_line(child, _START_TIMEOUT_S)
         match = re.search(r"listening (?:on )?\S*?:(\d+)(.*)", line)
         if not match:
-            raise BenchError(f"{name} said '{line}' instead of where it listens")
+            raise BenchError(f"{_name(child)} said '{line}' instead of where it listens")
         words = dict(word.split("=", 1) for word in match[2].split() if "=" in word)
         running = Server(child, int(match[1]), words)
         yield running
         running.check_alive()
         child.terminate()
-        try:
-            status = child.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired as error:
-            raise BenchError(f"{name} did not end within {_STOP_TIMEOUT_S} s of SIGTERM") from error
+        status = _wait(child, "SIGTERM")
         if status not in ((0,) if graceful else (0, -signal.SIGTERM)):
-            said = _plain(child.stderr.read())
-            raise BenchError(f"{name} ended with status {status} on SIGTERM: {said}")
+            raise BenchError(
+                f"{_name(child)} ended with status {status} on SIGTERM: {_last_words(child)}")
     finally:
         _end(child)

@@ -1,0 +1,63 @@
+"""The parts of bench/run.py, with children that fail in every way a load generator can."""
+
+import sys
+import unittest
+from pathlib import Path
+from unittest import mock
+
+ROOT = Path(sys.argv.pop(1))
+sys.path.insert(0, str(ROOT / "bench"))
+
+from harness import children  # noqa: E402
+
+READY = "import sys; print('ready', flush=True)\n"
+ONE_TURN = READY + "input(); print('done', flush=True); sys.stdin.read()\n"
+
+
+class TurnsTest(unittest.TestCase):
+    def turns(self, program):
+        return children.turns([sys.executable, "-c", program], None, 10)
+
+    def failure_of(self, program):
+        """What is said of a load generator that is given a turn and asked how it went."""
+        with self.assertRaises(children.BenchError) as raised, self.turns(program) as turns:
+            turns.take()
+            turns.finish()
+        return str(raised.exception)
+
+    def test_a_turn_and_its_sample(self):
+        with self.turns(ONE_TURN + "print('{\"requests\": 1}')") as turns:
+            turns.take()
+            self.assertEqual(turns.finish(), {"requests": 1})
+
+    def test_failed_connections_are_told(self):
+        said = self.failure_of(ONE_TURN + "print('{}'); sys.exit('error: 3 connections failed')")
+        self.assertRegex(said, "^python.*: 3 connections failed$")
+
+    def test_an_end_between_the_turns_is_told(self):
+        program = READY + "sys.stdin.close(); sys.exit('error: the server stalled')"
+        with self.assertRaises(children.BenchError) as raised, self.turns(program) as turns:
+            turns._child.wait()
+            turns.take()
+        self.assertRegex(str(raised.exception), "ended early: the server stalled$")
+
+    def test_an_end_without_a_word_tells_the_status(self):
+        self.assertRegex(self.failure_of(READY + "input(); sys.exit(7)"), "ended early: status 7$")
+
+    def test_one_that_does_not_end_is_told(self):
+        program = ONE_TURN + "print('{}', flush=True)\nimport time; time.sleep(60)"
+        with mock.patch.object(children, "_STOP_TIMEOUT_S", 0.1):
+            self.assertRegex(self.failure_of(program), "did not end within 0.1 s of its last turn$")
+
+
+class ServerTest(unittest.TestCase):
+    def test_one_that_ended_is_told_with_its_words(self):
+        program = "import sys; print('listening 127.0.0.1:9'); sys.exit('error: accept: no')"
+        with self.assertRaises(children.BenchError) as raised:
+            with children.server([sys.executable, "-c", program], None, True) as server:
+                server._child.wait()
+        self.assertRegex(str(raised.exception), "ended early: accept: no$")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
