@@ -21,11 +21,24 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 NAMES = ("micro", "echo", "memory", "idle", "demo")
 ECHO_CONNECTIONS = (1, 64, 1000, 8000)
 ECHO_MESSAGE_BYTES = (64, 4096)
+DEMO_CONNECTIONS = (1, 64, 1000)
 IDLE_CONNECTIONS = 8000
 IDLE_ACTIVE = 64
 MEMORY_CONNECTIONS = 18000
 MEMORY_FIBERS = 100000
 MEMORY_BYTES_MAX = 6 * 1024
+
+
+def open_files(options):
+    """What the largest of the chosen benches keeps open at once in one process."""
+    connections = {
+        "micro": [0],
+        "echo": options.connections or ECHO_CONNECTIONS,
+        "idle": [IDLE_ACTIVE + IDLE_CONNECTIONS],
+        "memory": (options.connections or [MEMORY_CONNECTIONS])[-1:],
+        "demo": options.connections or DEMO_CONNECTIONS,
+    }
+    return max(max(connections[name]) for name in options.names) + 128
 
 
 def say(text=""):
@@ -150,7 +163,6 @@ class Runner:
     def memory(self):
         connections = (self.options.connections or [MEMORY_CONNECTIONS])[-1]
         rounds = min(self.options.rounds, 3)
-        machine.raise_open_files(connections + 128)
         subjects = self.subjects()
         load = measure.Load(connections, 64)
         bench = self.bench(self.options.seconds, 0.3)
@@ -206,7 +218,7 @@ class Runner:
         # The example does not choose its congestion control, so neither does its rival.
         bench = self.bench(min(self.options.seconds, 0.8), 0.2, congestion="")
         results = {}
-        for connections in self.options.connections or (1, 64, 1000):
+        for connections in self.options.connections or DEMO_CONNECTIONS:
             load = measure.Load(connections, 64)
             cases = [measure.Case(subject, load) for subject in (self.base, example)]
             results.update(bench.compare(cases, rounds, label=load.label()))
@@ -268,7 +280,7 @@ def main():
         if options.plot or "demo" in options.names:
             plot.check_possible(options.plot or "demo.svg")
         runner = Runner(options)
-        machine.raise_open_files(max(options.connections or [8192]) + 128)
+        machine.raise_open_files(open_files(options))
         runner.say_header()
         for name in options.names:
             say(f"\n== {name}")
