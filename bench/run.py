@@ -60,6 +60,7 @@ class Runner:
         self.build = pathlib.Path(options.build).resolve()
         self.report = report.Report(machine.describe(ROOT, self.build))
         self.plots = []
+        self.missing = ""  # what the demo promises and could not measure
         # Each kernel's interface has its own floor.
         rival = "poll" if options.backend == "poll" else "epoll"
         self.base = measure.Subject(
@@ -226,6 +227,9 @@ class Runner:
         self.say_echo("demo: medians, × median of paired ratios to " + self.base.name, results)
         self.say_backends(results)
         self.plots.append(("demo", results, self.base, example))
+        if any(each.median("syscalls_per_request") is None for each in results.values()):
+            self.missing = (f"system calls {report.NOT_COUNTED}; run as root, or allow ptrace "
+                            "(in a container: --cap-add SYS_PTRACE)")
 
     def write_files(self):
         path = self.options.plot
@@ -289,6 +293,8 @@ def main():
             say_table("numbers to reach", report.CHECK_HEAD,
                       report.check_rows(runner.report.checks))
         runner.write_files()
+        if runner.missing:
+            raise BenchError(runner.missing)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -8,10 +8,12 @@ from unittest import mock
 ROOT = Path(sys.argv.pop(1))
 sys.path.insert(0, str(ROOT / "bench"))
 
-from harness import children  # noqa: E402
+from harness import children, measure, report  # noqa: E402
 
 READY = "import sys; print('ready', flush=True)\n"
 ONE_TURN = READY + "input(); print('done', flush=True); sys.stdin.read()\n"
+
+SERVERS = (measure.Subject("raw epoll", (), 1), measure.Subject("rearm", (), 1))
 
 
 class TurnsTest(unittest.TestCase):
@@ -57,6 +59,15 @@ class ServerTest(unittest.TestCase):
             with children.server([sys.executable, "-c", program], None, True) as server:
                 server._child.wait()
         self.assertRegex(str(raised.exception), "ended early: accept: no$")
+
+
+class ReportTest(unittest.TestCase):
+    def test_system_calls_that_were_not_counted_are_a_miss(self):
+        results = {measure.Case(each, measure.Load(1, 64)): measure.Samples() for each in SERVERS}
+        told = report.Report({})
+        report.check_echo(told, results, *SERVERS, 9)
+        rows = report.check_rows(told.checks)
+        self.assertEqual([row[1:] for row in rows], [["≤ 3.05", "–", "MISS", report.NOT_COUNTED]])
 
 
 if __name__ == "__main__":
