@@ -59,7 +59,7 @@ class Runner:
         self.options = options
         self.build = pathlib.Path(options.build).resolve()
         self.report = report.Report(machine.describe(ROOT, self.build))
-        self.plots = []
+        self.panels = []  # of the plot
         self.missing = ""  # what the demo promises and could not measure
         # Each kernel's interface has its own floor.
         rival = "poll" if options.backend == "poll" else "epoll"
@@ -127,7 +127,7 @@ class Runner:
         self.say_echo("echo: medians, × median of paired ratios to " + self.base.name, results)
         self.say_backends(results)
         report.check_echo(self.report, results, self.base, subjects[1], options.rounds)
-        self.plots.append(("echo", results, self.base, subjects[1]))
+        self.panels += plot.of_servers("echo", results, self.base, subjects[1])
 
     def say_echo(self, title, results):
         say_table(title, ["server", *report.ECHO_HEAD[2:]],
@@ -160,6 +160,7 @@ class Runner:
             else:
                 self.report.check("8000 idle + 64 active: CPU ÷ without idle", "≤ 1.05",
                                   ratio.median, ratio.median <= 1.05, spread)
+        self.panels += plot.of_servers("idle", results, self.base, subjects[1])
 
     def memory(self):
         connections = (self.options.connections or [MEMORY_CONNECTIONS])[-1]
@@ -172,8 +173,10 @@ class Runner:
         ours = results[measure.Case(subjects[1], load)].median("rss_bytes_per_connection")
         self.report.check(f"resident bytes a parked connection, {connections:,} at once", "≤ 6144",
                           ours, ours <= MEMORY_BYTES_MAX)
-        if not self.options.against_itself:
-            self.fibers(rounds)
+        fiber = None if self.options.against_itself else self.fibers(rounds)
+        self.panels += plot.of_memory(
+            {case.subject.name: samples.spread("rss_bytes_per_connection")
+             for case, samples in results.items()}, fiber)
 
     def add_memory(self, name, results):
         rows = []
@@ -188,6 +191,7 @@ class Runner:
                   ["server", "connections", "bytes", "min", "max", "anonymous"], rows)
 
     def fibers(self, rounds):
+        """Measures a parked fiber; returns the spread of its bytes."""
         samples = measure.Samples()
         for _ in range(rounds):
             sample = children.run_json([self.program("bench/bench_memory"), "--fibers",
@@ -199,6 +203,7 @@ class Runner:
             "rounds": rounds, "rss_bytes_per_fiber": spread})
         say(f"  resident bytes a parked fiber, {MEMORY_FIBERS:,} at once: "
             f"{spread['median']:,.0f} ({spread['min']:,.0f} … {spread['max']:,.0f})")
+        return spread
 
     def micro(self):
         say("  running Google Benchmark; it speaks when it is done")
@@ -210,6 +215,7 @@ class Runner:
                 "backend": context.get("backend", "default"), "floor": spread["floor"]})
         say_table("micro: ns an act, medians of repetitions", micro.HEAD, micro.rows(spreads))
         micro.check(self.report, spreads)
+        self.panels += plot.of_acts(spreads)
 
     def demo(self):
         """The echo server example, as a stranger builds it, beside raw epoll; short."""
@@ -226,7 +232,7 @@ class Runner:
         self.add_results("demo", results, self.base)
         self.say_echo("demo: medians, × median of paired ratios to " + self.base.name, results)
         self.say_backends(results)
-        self.plots.append(("demo", results, self.base, example))
+        self.panels += plot.of_servers("demo", results, self.base, example)
         if any(each.median("syscalls_per_request") is None for each in results.values()):
             self.missing = (f"system calls {report.NOT_COUNTED}; run as root, or allow ptrace "
                             "(in a container: --cap-add SYS_PTRACE)")
@@ -235,10 +241,9 @@ class Runner:
         path = self.options.plot
         if path is None and "demo" in self.options.names:
             path = self.build / "demo.svg"
-        if path is not None and self.plots:
-            name, results, base, subject = self.plots[0]
-            title = f"{name}: {self.report.machine['machine']}, {self.report.machine['kernel']}"
-            plot.write(path, results, base, subject, title)
+        if path is not None:
+            title = f"{self.report.machine['machine']}, {self.report.machine['kernel']}"
+            plot.write(path, title, self.panels)
             say(f"\nplot: {path}")
         if self.options.json:
             self.report.write_json(self.options.json)
@@ -250,7 +255,8 @@ def parse_arguments():
     parser.add_argument("names", nargs="+", metavar="NAME", choices=(*NAMES, "all"),
                         help="micro, echo, memory, idle, demo, or all (without demo)")
     parser.add_argument("--json", metavar="FILE", help="write the records")
-    parser.add_argument("--plot", metavar="FILE", help="write a plot, .svg or .png")
+    parser.add_argument("--plot", metavar="FILE",
+                        help="write a plot of every bench that ran, .svg or .png")
     parser.add_argument("--rounds", type=int, default=9, help="of each comparison (9)")
     parser.add_argument("--seconds", type=float, default=1.0, help="measured a round (1)")
     parser.add_argument("--connections", type=int, nargs="+", help="instead of the usual ones")

@@ -1,6 +1,7 @@
 """The parts of bench/run.py, with children that fail in every way a load generator can."""
 
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -8,7 +9,7 @@ from unittest import mock
 ROOT = Path(sys.argv.pop(1))
 sys.path.insert(0, str(ROOT / "bench"))
 
-from harness import children, measure, report  # noqa: E402
+from harness import children, measure, plot, report  # noqa: E402
 
 READY = "import sys; print('ready', flush=True)\n"
 ONE_TURN = READY + "input(); print('done', flush=True); sys.stdin.read()\n"
@@ -68,6 +69,26 @@ class ReportTest(unittest.TestCase):
         report.check_echo(told, results, *SERVERS, 9)
         rows = report.check_rows(told.checks)
         self.assertEqual([row[1:] for row in rows], [["≤ 3.05", "–", "MISS", report.NOT_COUNTED]])
+
+
+class PlotTest(unittest.TestCase):
+    def test_every_bench_has_its_bars(self):
+        spread = {"min": 1, "median": 2, "max": 3}
+        results = {measure.Case(each, measure.Load(1, 64)): measure.Samples() for each in SERVERS}
+        for samples in results.values():
+            samples.add(dict.fromkeys(measure.REPEATED, 1), measure.REPEATED)
+        panels = [
+            *plot.of_acts({"BM_wake": {"ns": spread, "floor": "BM_floor_wake"},
+                           "BM_floor_wake": {"ns": spread, "floor": ""}}),
+            *plot.of_servers("echo", results, *SERVERS),
+            *plot.of_memory({"raw epoll": spread, "rearm": spread}, spread),
+        ]
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "plot.svg"
+            plot.write(path, "a machine", panels)
+            drawn = path.read_text(encoding="utf-8")
+        for word in ("wake", "its floor", "64 B", "p99.9", "a parked fiber"):
+            self.assertIn(word, drawn)
 
 
 if __name__ == "__main__":
