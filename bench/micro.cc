@@ -106,7 +106,7 @@ void BM_yield_in_two_loops(benchmark::State& state) {
     other.join();
   });
   set_ops(state, 2);
-  state.SetLabel("BM_floor_jump_fcontext");
+  state.SetLabel("BM_floor_jump_fcontext_in_two_loops");
 }
 BENCHMARK(BM_yield_in_two_loops);
 

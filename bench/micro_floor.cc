@@ -47,6 +47,26 @@ void BM_floor_jump_fcontext(benchmark::State& state) {
 }
 BENCHMARK(BM_floor_jump_fcontext);
 
+// The two above jump from two loops as well, but nothing returns there. Here the loops call one
+// function that jumps, as they would call any yield, and the processor mispredicts its return.
+[[gnu::noinline]] fcontext::fcontext_t jump_and_return(fcontext::fcontext_t to) {
+  const auto back = fcontext::jump_fcontext(to, nullptr).fctx;
+  benchmark::ClobberMemory();  // or the compiler would make the call a jump
+  return back;
+}
+
+void return_for_ever(fcontext::transfer_t from) {
+  for (;;) from.fctx = jump_and_return(from.fctx);
+}
+
+void BM_floor_jump_fcontext_in_two_loops(benchmark::State& state) {
+  const auto stack = std::make_unique<std::byte[]>(kStackBytes);
+  auto context = fcontext::make_fcontext(stack.get() + kStackBytes, kStackBytes, return_for_ever);
+  for (auto _ : state) context = jump_and_return(context);
+  set_ops(state, 2);
+}
+BENCHMARK(BM_floor_jump_fcontext_in_two_loops);
+
 // A context on a stack that is at hand, entered and left once: what is left of spawn and join
 // without queues, results and exceptions.
 void BM_floor_pooled_context(benchmark::State& state) {
