@@ -162,7 +162,8 @@ class Poller {
   [[nodiscard]] Result<WaiterList> close(Token token);
 
   // Stops watching and gives the number back, still open and non-blocking, to the caller.
-  // REQUIRES: nobody waits on it outside of an Operation (misuse stops the process with a sentence).
+  // REQUIRES: nobody waits on it outside of an Operation (misuse stops the process with a
+  // sentence).
   // Errors: kClosed; kBusy (an operation is in progress).
   [[nodiscard]] Result<int> remove(Token token);
 

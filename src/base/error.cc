@@ -20,7 +20,8 @@ class Category final : public std::error_category {
       case Errc::kEndOfStream: return "the stream ended early";
       case Errc::kInvalidArgument: return "invalid argument";
       case Errc::kWrongRuntime: return "the descriptor belongs to another runtime";
-      case Errc::kUnknownBackend: return "no backend of that name in this build; Poller::backends() has the names";
+      case Errc::kUnknownBackend:
+        return "no backend of that name in this build; Poller::backends() has the names";
       case Errc::kStacksExhausted: return "no memory or address space for another fiber stack";
     }
     return "unknown error " + std::to_string(value);

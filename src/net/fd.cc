@@ -220,9 +220,8 @@ Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std:
 Result<std::size_t> read_once(FdAccess::Operation& operation, bool rule, MutableBuffer buffer,
                               Deadline deadline) {
   const std::size_t bytes = std::min(buffer.size(), kMaxTransfer);
-  return read_by_rule(operation, rule, bytes, deadline, [&](int fd) {
-    return result_or_errno(::read(fd, buffer.data(), bytes));
-  });
+  return read_by_rule(operation, rule, bytes, deadline,
+                      [&](int fd) { return result_or_errno(::read(fd, buffer.data(), bytes)); });
 }
 
 }  // namespace

@@ -13,8 +13,8 @@
 // Publishing last is what keeps an arm() that came in between from being lost: its waiter is woken
 // spuriously, tries again and arms again.
 //
-// Who may call. Any thread; collect() one at a time. In a child of fork() a poller of the parent says
-// so and leaves the kernel alone.
+// Who may call. Any thread; collect() one at a time. In a child of fork() a poller of the parent
+// says so and leaves the kernel alone.
 #pragma once
 
 #include <array>

@@ -232,8 +232,8 @@ TEST_P(ConnectTest, AnAcceptEndsAtItsDeadlineAndNotBefore) {
   run([&] {
     TcpListener tcp = listener();
     expect_timeout(tcp);
-    UnixListener local = expect_value(UnixListener::bind(expect_value(SocketAddress::unix_path(
-        "@rearm-test-accept-" + std::to_string(::getpid())))));
+    UnixListener local = expect_value(UnixListener::bind(expect_value(
+        SocketAddress::unix_path("@rearm-test-accept-" + std::to_string(::getpid())))));
     expect_timeout(local);
   });
 }

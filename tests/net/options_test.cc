@@ -163,8 +163,8 @@ TEST_P(OptionsTest, DatagramSocketsShareAPortIfAllOfThemSaySo) {
 TEST_P(OptionsTest, AnIpv6WildcardTakesIpv4UnlessToldNotTo) {
   run([] {
     for (const bool ipv6_only : {false, true}) {
-      auto bound = TcpListener::bind(expect_value(SocketAddress::parse("[::]:0")),
-                                     {.ipv6_only = ipv6_only});
+      auto bound =
+          TcpListener::bind(expect_value(SocketAddress::parse("[::]:0")), {.ipv6_only = ipv6_only});
       if (!bound) return;  // No IPv6 here.
       const std::uint16_t port = expect_value(bound->local_address()).port();
       const auto client = TcpStream::connect(SocketAddress::ipv4_loopback(port), patience());

@@ -13,9 +13,9 @@
 //   - On a fiber of another runtime than the descriptor's it returns Errc::kWrongRuntime.
 //   - Errors of the system call come back as they are (std::system_category); EINTR never does, and
 //     no write ever raises SIGPIPE: it returns EPIPE.
-// Below, "Errors" lists what a call has besides these. What opens a descriptor (adopt, bind, connect,
-// pair, create) gives it to the calling fiber's runtime; on a plain thread it stops the process with
-// a sentence, but for adopt(fd, runtime) and accept(), which takes the listener's runtime.
+// Below, "Errors" lists what a call has besides these. What opens a descriptor (adopt, bind,
+// connect, pair, create) gives it to the calling fiber's runtime; on a plain thread it stops the
+// process with a sentence, but for adopt(fd, runtime) and accept(), which has the listener's.
 //
 // Thread safety: everything but moving and destroying may be called at any time from anywhere.
 #pragma once
