@@ -373,6 +373,12 @@ MUTANTS = [
          ('    case ENETUNREACH:\n',
           ''),
      ]),
+    ('short-read-drains', 'src/net/tcp.cc',
+     'a read that is known to meet EAGAIN is made', [
+         ('constexpr std::uint8_t kStreamTraits = FdAccess::kIsSocket | '
+          'FdAccess::kShortReadDrains;',
+          'constexpr std::uint8_t kStreamTraits = FdAccess::kIsSocket;'),
+     ]),
     ('connect-interrupted', 'src/net/udp.cc',
      'an interrupted connect of datagrams is not repeated', [
          ('if (current_errno() != EINTR) return std::unexpected(last_error());',
