@@ -192,8 +192,9 @@ template <class F>
 // Runs `function` in a new fiber of the calling fiber's runtime. The function is moved onto the new
 // fiber's stack; spawning allocates nothing but the stack. The fiber starts some time after the
 // call; the caller goes on.
-// Throws std::system_error (Errc::kStacksExhausted) if there is no stack to be had; try_spawn()
-// returns it. REQUIRES: called on a fiber (a plain thread uses Runtime::spawn).
+// Throws std::system_error (Errc::kStacksExhausted) if there is no stack to be had, or
+// std::bad_alloc if not even the memory for that exception's text is; try_spawn() returns the code
+// and throws neither. REQUIRES: called on a fiber (a plain thread uses Runtime::spawn).
 template <std::invocable F>
 auto spawn(F&& function, SpawnOptions options = {},
            const std::source_location& site = std::source_location::current()) {

@@ -23,6 +23,9 @@
 // is for one thread at a time. Nothing here parks a fiber; only collect() blocks, and only until
 // its deadline. On poll(2), whose set of numbers is the sleeper's own, close() and remove() also
 // wait for the sleeping collect() to let go of the number, which they interrupt for it.
+//
+// Nothing here throws. Where memory is exhausted, open() and add() return ENOMEM
+// (std::errc::not_enough_memory); the others need none.
 #pragma once
 
 #include <cstdint>
@@ -112,7 +115,7 @@ class Poller {
     Direction direction_ = Direction::kRead;
   };
 
-  // Errors: Errc::kUnknownBackend; those of the kernel, such as EMFILE.
+  // Errors: Errc::kUnknownBackend; ENOMEM; those of the kernel, such as EMFILE.
   [[nodiscard]] static Result<Poller> open(const Options& options);
   [[nodiscard]] static Result<Poller> open() { return open(Options{}); }
 

@@ -55,8 +55,8 @@ class Runtime {
     Poller::Stats poller = {};
   };
 
-  // Throws std::system_error if the poller cannot be opened (Errc::kUnknownBackend; EMFILE), or if
-  // memory is exhausted.
+  // Throws std::system_error if the poller cannot be opened (Errc::kUnknownBackend; the kernel's
+  // errors, such as EMFILE), and std::bad_alloc if memory is exhausted.
   explicit Runtime(const Options& options);
   Runtime() : Runtime(Options{}) {}
   Runtime(const Runtime&) = delete;
@@ -67,7 +67,9 @@ class Runtime {
   // Runs `function` as the first fiber, on this thread and on workers - 1 others, until it and
   // every fiber that was spawned have ended. Then returns what it returned or throws what it
   // threw. May be called again afterwards. Blocks the calling thread.
-  // Throws std::system_error if a thread cannot be started; then nothing has run.
+  // Throws std::system_error if a thread cannot be started or there is no stack for the first fiber
+  // (Errc::kStacksExhausted), and std::bad_alloc if memory is exhausted; then nothing has run. What
+  // begins to run needs no memory but the stacks of further fibers.
   // REQUIRES: not called on a fiber, and not while another run() is in progress.
   template <std::invocable F>
   auto run(F&& function, const std::source_location& site = std::source_location::current()) {

@@ -56,10 +56,20 @@ std::optional<Number> number_of(std::string_view text) {
   return number;
 }
 
+// A copy with a terminating zero, for C functions. A text that has no room is longer than any that
+// they take, and becomes empty, which they do not take either.
+template <std::size_t kCapacity>
+struct CText {
+  explicit CText(std::string_view text) noexcept {
+    if (text.size() < kCapacity) text.copy(chars, text.size());
+  }
+  char chars[kCapacity] = {};
+};
+
 // The scope of an IPv6 address: an interface's name or number.
 std::optional<std::uint32_t> scope_of(std::string_view text) {
   if (const auto number = number_of<std::uint32_t>(text)) return number;
-  const std::uint32_t index = ::if_nametoindex(std::string(text).c_str());
+  const std::uint32_t index = ::if_nametoindex(CText<IF_NAMESIZE>(text).chars);
   if (index == 0) return std::nullopt;
   return index;
 }
@@ -100,7 +110,7 @@ Result<SocketAddress> SocketAddress::ip(std::string_view host, std::uint16_t por
   // C functions would not look beyond a zero byte.
   if (host.find('\0') != std::string_view::npos) return std::unexpected(Errc::kInvalidArgument);
   in_addr v4{};
-  if (::inet_pton(AF_INET, std::string(host).c_str(), &v4) == 1) {
+  if (::inet_pton(AF_INET, CText<INET_ADDRSTRLEN>(host).chars, &v4) == 1) {
     return ipv4(ntohl(v4.s_addr), port);
   }
   std::uint32_t scope = 0;
@@ -111,7 +121,7 @@ Result<SocketAddress> SocketAddress::ip(std::string_view host, std::uint16_t por
     host = host.substr(0, percent);
   }
   in6_addr v6{};
-  if (::inet_pton(AF_INET6, std::string(host).c_str(), &v6) != 1) {
+  if (::inet_pton(AF_INET6, CText<INET6_ADDRSTRLEN>(host).chars, &v6) != 1) {
     return std::unexpected(Errc::kInvalidArgument);
   }
   return ipv6(v6, port, scope);

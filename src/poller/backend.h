@@ -29,7 +29,8 @@
 // child of fork() only the destructor is called.
 //
 // Errors. What a kernel may refuse comes back as an error_code: kNotPollable, kClosed, or the
-// errno. What its manual rules out stops the process.
+// errno. What its manual rules out stops the process. Where memory is exhausted, add() says
+// not_enough_memory, and open() throws std::bad_alloc.
 #pragma once
 
 #include <concepts>
@@ -155,6 +156,7 @@ class BackendAdapter final : public AnyBackend {
 [[nodiscard]] std::span<const std::string_view> backend_names() noexcept;
 
 // Creates and opens the backend of that name; see Poller::Options::backend for what empty means.
+// Throws std::bad_alloc.
 [[nodiscard]] Result<std::unique_ptr<AnyBackend>> open_backend(std::string_view name);
 
 }  // namespace rearm

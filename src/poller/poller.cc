@@ -1,9 +1,11 @@
-// The public face of PollerCore: tokens become descriptors here, and nothing else happens.
+// The public face of PollerCore: tokens become descriptors here, std::bad_alloc an error, and
+// nothing else happens.
 #include "rearm/poller.h"
 
 #include <fcntl.h>
 
 #include <cerrno>
+#include <new>
 
 #include "base/check.h"
 #include "poller/backend.h"
@@ -51,9 +53,13 @@ void Poller::Operation::leave() noexcept {
 }
 
 Result<Poller> Poller::open(const Options& options) {
-  auto core = PollerCore::open(options.backend);
-  if (!core) return std::unexpected(core.error());
-  return Poller(std::move(*core));
+  try {
+    auto core = PollerCore::open(options.backend);
+    if (!core) return std::unexpected(core.error());
+    return Poller(std::move(*core));
+  } catch (const std::bad_alloc&) {  // What was made until then has been taken back.
+    return std::unexpected(std::make_error_code(std::errc::not_enough_memory));
+  }
 }
 
 Poller::Poller(std::unique_ptr<PollerCore> core) noexcept : core_(std::move(core)) {}

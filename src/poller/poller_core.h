@@ -35,8 +35,9 @@ class PollerCore {
   // How many events are taken from the backend at once.
   static constexpr std::size_t kBatch = 512;
 
+  // These two throw std::bad_alloc; see Poller::open() and Runtime::Runtime().
   [[nodiscard]] static Result<std::unique_ptr<PollerCore>> open(std::string_view backend);
-  explicit PollerCore(std::unique_ptr<AnyBackend> backend) noexcept;
+  explicit PollerCore(std::unique_ptr<AnyBackend> backend);
   PollerCore(const PollerCore&) = delete;
   PollerCore& operator=(const PollerCore&) = delete;
   ~PollerCore();

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
-#include <string>
 #include <system_error>
 #include <thread>
 
@@ -19,23 +18,23 @@
 namespace rearm {
 namespace {
 
-std::string what_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& exception) {
-    return exception.what();
-  } catch (...) {
-    return "something that is not a std::exception";
-  }
-}
-
-// An exception that nobody can receive.
-[[noreturn]] void die_of_exception(const Fiber& fiber) {
+[[noreturn]] void die_saying(const Fiber& fiber, const char* what) {
   std::fprintf(stderr, "rearm: fiber %llu \"%.*s\", spawned at %s:%u, was detached and threw: %s\n",
                static_cast<unsigned long long>(fiber.id), static_cast<int>(fiber.name().size()),
                fiber.name().data(), fiber.site.file_name(),
-               static_cast<unsigned>(fiber.site.line()), what_of(fiber.task->error).c_str());
+               static_cast<unsigned>(fiber.site.line()), what);
   std::abort();
+}
+
+// An exception that nobody can receive. Its text is not copied: memory may be what was missing.
+[[noreturn]] void die_of_exception(const Fiber& fiber) {
+  try {
+    std::rethrow_exception(fiber.task->error);
+  } catch (const std::exception& exception) {
+    die_saying(fiber, exception.what());
+  } catch (...) {
+    die_saying(fiber, "something that is not a std::exception");
+  }
 }
 
 // One that nobody receives because a test has stopped the run is that stop's doing, and no news.

@@ -43,7 +43,7 @@ class Monitor {
   Monitor& operator=(const Monitor&) = delete;
   ~Monitor() { stop(); }
 
-  // Throws std::system_error if there is no thread to be had.
+  // Throws std::system_error if there is no thread to be had, and std::bad_alloc.
   void start();
   void stop();
 

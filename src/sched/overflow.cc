@@ -80,7 +80,13 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   }
 }
 
-void install_handler_once() {
+}  // namespace
+
+OverflowReporter::HandlerStack::HandlerStack()
+    : bytes_(std::max<std::size_t>(static_cast<std::size_t>(SIGSTKSZ), 64 * 1024)),
+      memory_(std::make_unique_for_overwrite<std::byte[]>(bytes_)) {}
+
+void OverflowReporter::install_handler() noexcept {
   static std::once_flag once;
   std::call_once(once, [] {
     for (std::size_t i = 0; i < std::size(kSignals); ++i) {
@@ -93,30 +99,20 @@ void install_handler_once() {
   });
 }
 
-}  // namespace
-
-struct OverflowReporter::AlternateStack {
-  std::unique_ptr<std::byte[]> memory;
-  stack_t previous{};
-};
-
-OverflowReporter::OverflowReporter(bool enabled) {
-  if (!enabled) return;
-  install_handler_once();
+OverflowReporter::OverflowReporter(HandlerStack* stack) noexcept {
+  if (stack == nullptr) return;
+  install_handler();
   stack_t present{};
   // A thread that has one (a sanitizer, the program itself) keeps it.
   if (::sigaltstack(nullptr, &present) != 0 || (present.ss_flags & SS_DISABLE) == 0) return;
-  const auto bytes = std::max<std::size_t>(static_cast<std::size_t>(SIGSTKSZ), 64 * 1024);
-  alternate_ = std::make_unique<AlternateStack>();
-  alternate_->memory = std::make_unique<std::byte[]>(bytes);
-  stack_t stack{};
-  stack.ss_sp = alternate_->memory.get();
-  stack.ss_size = bytes;
-  ::sigaltstack(&stack, &alternate_->previous);
+  stack_t ours{};
+  ours.ss_sp = stack->memory_.get();
+  ours.ss_size = stack->bytes_;
+  is_installed_ = ::sigaltstack(&ours, &previous_) == 0;
 }
 
 OverflowReporter::~OverflowReporter() {
-  if (alternate_ != nullptr) ::sigaltstack(&alternate_->previous, nullptr);
+  if (is_installed_) ::sigaltstack(&previous_, nullptr);
 }
 
 }  // namespace rearm

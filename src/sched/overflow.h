@@ -6,6 +6,8 @@
 // process, when the first reporter is made, and stays.
 #pragma once
 
+#include <signal.h>
+
 #include <cstddef>
 #include <memory>
 
@@ -13,16 +15,32 @@ namespace rearm {
 
 class OverflowReporter {
  public:
-  // The handler needs a stack of its own, since the fiber's is exhausted: one for this thread.
-  explicit OverflowReporter(bool enabled);
+  // The handler needs a stack of its own, since the fiber's is exhausted: one for each thread. It
+  // is made before the thread runs fibers, as long as there is somebody to be told that there is
+  // no memory for it.
+  class HandlerStack {
+   public:
+    HandlerStack();  // Throws std::bad_alloc.
+
+   private:
+    friend class OverflowReporter;
+
+    std::size_t bytes_;
+    std::unique_ptr<std::byte[]> memory_;
+  };
+
+  // For the calling thread, on `stack`, which must outlive it; null: reports nothing.
+  explicit OverflowReporter(HandlerStack* stack) noexcept;
   OverflowReporter(const OverflowReporter&) = delete;
   OverflowReporter& operator=(const OverflowReporter&) = delete;
   ~OverflowReporter();
 
- private:
-  struct AlternateStack;
+  // Installs the handler if no reporter has done so yet.
+  static void install_handler() noexcept;
 
-  std::unique_ptr<AlternateStack> alternate_;
+ private:
+  stack_t previous_{};
+  bool is_installed_ = false;
 };
 
 }  // namespace rearm

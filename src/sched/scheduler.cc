@@ -43,14 +43,22 @@ std::unique_ptr<detail::PollerCore> open_poller(std::string_view backend) {
 }  // namespace
 
 // The workers of one run(), and the threads of all but the first, which is the caller's own.
+// All that they need is made before the first of them runs: what it then cannot have, it can tell
+// nobody.
 struct Scheduler::Threads {
   std::vector<std::unique_ptr<Worker>> workers;
+  std::vector<OverflowReporter::HandlerStack> handler_stacks;  // One for each, or none.
   std::vector<std::thread> threads;
   Atomic<bool> go{false};  // False: a worker that is unparked before run() goes home.
 
   void release(bool run) {
     go.store(run, kRelease);
     for (std::size_t i = 1; i <= threads.size(); ++i) workers[i]->sleeper().parker.unpark();
+  }
+  // Runs a worker on the calling thread.
+  void run(std::size_t i) {
+    const OverflowReporter reporter(handler_stacks.empty() ? nullptr : &handler_stacks[i]);
+    workers[i]->run();
   }
   ~Threads() {
     if (!go.load(kRelaxed)) release(false);
@@ -96,17 +104,14 @@ void Scheduler::start_threads() {
   auto threads = std::make_unique<Threads>();
   for (std::size_t i = 0; i < processors_.size(); ++i) {
     threads->workers.push_back(std::make_unique<Worker>(*this, *processors_[i], i));
+    if (report_stack_overflow_) threads->handler_stacks.emplace_back();
   }
   threads->threads.reserve(processors_.size() - 1);
   for (std::size_t i = 1; i < processors_.size(); ++i) {
-    Worker& worker = *threads->workers[i];
-    const Atomic<bool>& go = threads->go;
     try {
-      threads->threads.emplace_back([this, &worker, &go] {
-        worker.sleeper().parker.park();
-        if (!go.load(kAcquire)) return;
-        const OverflowReporter reporter(report_stack_overflow_);
-        worker.run();
+      threads->threads.emplace_back([&all = *threads, i] {
+        all.workers[i]->sleeper().parker.park();
+        if (all.go.load(kAcquire)) all.run(i);
       });
     } catch (const std::system_error& error) {
       throw std::system_error(
@@ -135,10 +140,7 @@ void Scheduler::stop_threads() {
 void Scheduler::run() {
   finish_if_all_ended();
   threads_->release(true);
-  {
-    const OverflowReporter reporter(report_stack_overflow_);
-    threads_->workers[0]->run();
-  }
+  threads_->run(0);
   stop_threads();
   for (const auto& processor : processors_) processor->stacks.flush();
   // Nobody polls any more: plain threads that still wait must not wait for ever.

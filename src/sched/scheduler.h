@@ -36,7 +36,7 @@ class Control;
 
 class Scheduler {
  public:
-  // Throws std::system_error; see Runtime::Runtime().
+  // Throws std::system_error and std::bad_alloc; see Runtime::Runtime().
   Scheduler(Runtime& runtime, const Runtime::Options& options);
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
@@ -53,7 +53,8 @@ class Scheduler {
 
   // --- Running. ---
 
-  // Starts the other workers' threads, which wait for run(). Throws std::system_error.
+  // Starts the other workers' threads, which wait for run(). Throws std::system_error and
+  // std::bad_alloc; what follows allocates nothing.
   void start_threads();
   void stop_threads();  // If run() was not called after all.
   void run();

@@ -45,7 +45,7 @@ void write_to_stderr(std::string_view text) noexcept {
 LastWords::LastWords(const std::uint64_t& run, const Schedule& schedule)
     : run_(run), schedule_(schedule), outer_(std::exchange(current_words, this)) {
   // The runtime's own handler, which is installed once for ever, must come before these.
-  const OverflowReporter below(true);
+  OverflowReporter::install_handler();
   MutexLock lock(mu);
   if (installed++ > 0) return;
   for (std::size_t i = 0; i < kSignals.size(); ++i) {

@@ -55,6 +55,7 @@ Armed::~Armed() { armed.store(nullptr); }
 
 Exempt::Exempt() { ++depth; }
 Exempt::~Exempt() { --depth; }
+bool is_let_alone() noexcept { return depth != 0; }
 
 Entry::Entry() : outermost_(depth++ == 0), plan_(outermost_ ? armed.load() : nullptr) {}
 Entry::~Entry() { --depth; }

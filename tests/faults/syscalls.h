@@ -43,6 +43,9 @@ class Exempt {
   Exempt& operator=(const Exempt&) = delete;
 };
 
+// Whether this thread's calls are let alone now: it is exempt, or within a call.
+[[nodiscard]] bool is_let_alone() noexcept;
+
 // For the wrappers themselves.
 
 // One call. Calls within it are let alone.

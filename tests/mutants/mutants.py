@@ -384,6 +384,29 @@ MUTANTS = [
          ('if (current_errno() != EINTR) return std::unexpected(last_error());',
           'return std::unexpected(last_error());'),
      ]),
+    ('open-memory', 'src/poller/poller.cc',
+     'a poller that finds no memory throws', [
+         ('    return std::unexpected(std::make_error_code(std::errc::not_enough_memory));\n',
+          '    throw;\n'),
+     ]),
+    ('poll-add-memory', 'src/poller/backend_poll.cc',
+     'a number for which there is no memory throws', [
+         ('    return std::make_error_code(std::errc::not_enough_memory);\n',
+          '    throw;\n'),
+     ]),
+    ('kqueue-unsaid-memory', 'src/poller/backend_kqueue.cc',
+     'an end that cannot be remembered throws', [
+         ('  } catch (const std::bad_alloc&) {\n'
+          '    return system_error(ENOMEM);\n',
+          '  } catch (const std::bad_alloc&) {\n'
+          '    throw;\n'),
+     ]),
+    ('stack-mapping-memory', 'src/sched/stack.cc',
+     'stacks that cannot be remembered are not unmapped, and throw', [
+         ('      ::munmap(address, bytes);\n'
+          '      return false;\n',
+          '      throw;\n'),
+     ]),
     ('control-stop-unfair', 'src/sched/control.cc',
      'a fiber of a stopped run keeps its place at the front', [
          ('self.state != kYielded && !stopped_) {',

@@ -32,8 +32,8 @@ POLLER_SUITES = ("base/base_test", "poller/poller_test", "poller/poll_backend_te
                  "race/close_race_test", "race/report_race_test", "race/wake_race_test",
                  "poller/conformance_test", "sched/sched_test", "net/net_test")
 SCHED_SUITES = ("sched/sched_test", "sched/sched_stress_test", "net/net_stress_test",
-                "net/net_test")
-FAULTS = ("faults/faults_test",)
+                "net/net_test", "faults/memory_test")
+FAULTS = ("faults/faults_test", "faults/memory_test")
 TESTING = ("testing/testing_test",)
 
 

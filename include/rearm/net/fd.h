@@ -13,6 +13,8 @@
 //   - On a fiber of another runtime than the descriptor's it returns Errc::kWrongRuntime.
 //   - Errors of the system call come back as they are (std::system_category); EINTR never does, and
 //     no write ever raises SIGPIPE: it returns EPIPE.
+//   - It throws nothing and allocates nothing. What opens or adopts a descriptor may need memory,
+//     and returns ENOMEM (std::errc::not_enough_memory) where there is none.
 // Below, "Errors" lists what a call has besides these. What opens a descriptor (adopt, bind,
 // connect, pair, create) gives it to the calling fiber's runtime; on a plain thread it stops the
 // process with a sentence, but for adopt(fd, runtime) and accept(), which has the listener's.
@@ -61,8 +63,8 @@ class Fd {
   // Takes ownership of a descriptor that was opened elsewhere, for the calling fiber's runtime or
   // the given one, and makes it non-blocking and close-on-exec. On error it stays the caller's.
   // Errors: kNotPollable (regular files, directories), kClosed (not open), kInvalidArgument
-  // (negative), EEXIST (a runtime or poller of this process has it already); the kernel's, such as
-  // ENOSPC. REQUIRES: without `runtime`, called on a fiber.
+  // (negative), EEXIST (a runtime or poller of this process has it already), ENOMEM; the kernel's,
+  // such as ENOSPC. REQUIRES: without `runtime`, called on a fiber.
   [[nodiscard]] static Result<Fd> adopt(int fd);
   [[nodiscard]] static Result<Fd> adopt(int fd, Runtime& runtime);
 

@@ -10,7 +10,7 @@ struct Pipe {
   Fd read_end;
   Fd write_end;
 
-  // For the calling fiber's runtime. Errors: EMFILE, ENFILE.
+  // For the calling fiber's runtime. Errors: EMFILE, ENFILE, ENOMEM.
   [[nodiscard]] static Result<Pipe> create();
 };
 

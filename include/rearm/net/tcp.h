@@ -59,7 +59,8 @@ class TcpListener : private Socket {
   // The next connection; parks while there is none. Connections that ended before they could be
   // accepted are skipped. Errors: EMFILE, ENFILE, ENOMEM when the process or the system is out of
   // descriptors or memory: the connection stays in the backlog, and the next accept() that finds
-  // room takes it. kBusy: another fiber is parked in accept() on this listener.
+  // room takes it. Where the poller has no memory for one that was accepted (ENOMEM, ENOSPC), the
+  // connection is closed. kBusy: another fiber is parked in accept() on this listener.
   [[nodiscard]] Result<TcpStream> accept(Deadline deadline = {});
 
   using Fd::close;
