@@ -228,6 +228,10 @@ extern "C" {
 int port_create() {
   start();
   const InProgress progress;
+  {
+    const std::scoped_lock lock(registry->mu);
+    if (registry->ports.size() >= faults().max_ports) return fail(EAGAIN);
+  }
   const PortPtr port = Port::create();
   if (port == nullptr) return -1;
   const std::scoped_lock lock(registry->mu);
@@ -246,6 +250,7 @@ int port_associate(int number, int source, uintptr_t object, int events, void* u
   const int fd = static_cast<int>(object);
   const AssociateInProgress associating(fd);
   if (event_port_hooks().on_associate) event_port_hooks().on_associate();
+  const auto open = keep_from_closing(fd);  // (K) getf: a close that comes now waits.
   bool is_new = false;
   const int error = port->associate(fd, events, user, is_new);
   if (is_new && error == 0) watch(fd, port);
@@ -258,9 +263,11 @@ int port_dissociate(int number, int source, uintptr_t object) {
   if (port == nullptr) return is_inherited(number) ? fail(EACCES) : no_port(number);
   if (source != PORT_SOURCE_FD) return fail(EINVAL);
   if (object > INT_MAX) return fail(EBADFD);
+  const int fd = static_cast<int>(object);
+  const auto open = keep_from_closing(fd);
   bool was_known = false;
-  const int error = port->dissociate(static_cast<int>(object), was_known);
-  if (was_known) unwatch(static_cast<int>(object), port.get());
+  const int error = port->dissociate(fd, was_known);
+  if (was_known) unwatch(fd, port.get());
   return result_of(error);
 }
 

@@ -6,6 +6,8 @@
 //
 // REARM_PORT_FAULTS=<seed> in the environment turns on event_port_mixture(seed) for the process:
 // the faults that a program which keeps the contract cannot notice except by the clock.
+// REARM_PORT_FAULTS=spurious:<seed> turns on event_port_spurious(seed): reports of nothing, which a
+// program may notice and must bear.
 #pragma once
 
 #include <cstdint>
@@ -29,21 +31,30 @@ struct EventPortFaults {
   // be closed, dissociated or associated again meanwhile.
   unsigned late_copy = 0;
   unsigned late_copy_us = 50;
+  // A waiter that was signalled, and has events, leaves with EINTR instead. It signals nobody, so
+  // that the others sleep on though there are events: the hole of illumos (event_port_wait.cc).
+  unsigned lost_hand_off = 0;
   // An association for POLLIN fires although there is nothing to read: somebody else has read it.
   unsigned spurious_pollin = 0;
   // An association fires for one of POLLIN and POLLOUT although both are true.
   unsigned narrow_mask = 0;
 
+  // project.max-port-ids: how many ports there may be at once; 8192 by default.
+  unsigned max_ports = 8192;
   // process.max-port-events, which a port reads when it is created.
   unsigned max_events = 65536;
   // Of two waiters with one minimum the newer one is first. illumos does so.
   bool lifo_waiters = true;
+  // An event wakes all who wait and not the head alone; those who find nothing sleep again. No
+  // source says that a system does so: Solaris' are closed.
+  bool wakes_all = false;
   // A waiter with a larger minimum than all others comes before the last of them. illumos does so,
   // to go by port_queue_thread(); nobody has seen it.
   bool mixed_nget_starvation = false;
 };
 
 [[nodiscard]] EventPortFaults event_port_mixture(std::uint64_t seed);
+[[nodiscard]] EventPortFaults event_port_spurious(std::uint64_t seed);
 
 // Takes the place of the faults until the end of the scope. While no other thread runs.
 class ScopedEventPortFaults {

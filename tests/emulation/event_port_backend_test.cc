@@ -1,7 +1,11 @@
 // The event port backend against what the kernel does rarely, which the conformance suite cannot
 // bring about: the limit of events, empty masks, and events that come with an error.
+#include <pthread.h>
+
+#include <array>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <memory>
 #include <thread>
 
@@ -96,7 +100,34 @@ TEST_F(EventPortBackendTest, EventsThatComeWithATimeoutCount) {
   backend_->remove(pair_.a.get());
 }
 
-// R37 (golang/go#45643): the count that an interrupted call leaves is no number of events.
+// R37 (golang/go#45643): what an earlier call has left in errno says nothing of this one. It counts
+// where this call has failed, and then it is this call's.
+TEST_F(EventPortBackendTest, OnlyAFailureOfTheWaitItselfIsOne) {
+  open({});
+  ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));
+  for (const int garbage : {EBADF, EFAULT, 0}) {
+    ASSERT_FALSE(backend_->arm(pair_.a.get(), kToken, Ready::of(Direction::kWrite)));
+    errno = garbage;
+    EXPECT_EQ(wait_now().count, 1U);
+    errno = garbage;
+    EXPECT_EQ(wait_now().count, 0U) << "a success without events";
+    errno = garbage;
+    EXPECT_EQ(wait(Deadline::after(std::chrono::milliseconds(1))).count, 0U) << "ETIME";
+  }
+  const ScopedSignal handler(SIGUSR1, [](int) {});
+  Sleeper sleeper;
+  std::thread waiting([&] {
+    sleeper.here();
+    errno = EBADF;
+    EXPECT_EQ(wait(Deadline::never()).count, 0U) << "EINTR";
+  });
+  ASSERT_TRUE(sleeper.await_asleep());
+  ASSERT_EQ(::pthread_kill(waiting.native_handle(), SIGUSR1), 0);
+  waiting.join();
+  backend_->remove(pair_.a.get());
+}
+
+// The count that an interrupted call leaves is no number of events (libuv, sunos.c).
 TEST_F(EventPortBackendTest, AnInterruptedWaitReturnsNothing) {
   open({.eintr = kAlways});
   ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
+#include <string_view>
 #include <utility>
 
 namespace rearm::test {
@@ -15,6 +16,10 @@ namespace {
 EventPortFaults from_environment() {
   const char* const text = std::getenv("REARM_PORT_FAULTS");
   if (text == nullptr || *text == '\0') return {};
+  constexpr std::string_view kSpurious = "spurious:";
+  if (std::string_view(text).starts_with(kSpurious)) {
+    return event_port_spurious(std::strtoull(text + kSpurious.size(), nullptr, 10));
+  }
   return event_port_mixture(std::strtoull(text, nullptr, 10));
 }
 
@@ -69,7 +74,12 @@ EventPortFaults event_port_mixture(std::uint64_t seed) {
           .fired_mask_zero = 60,
           .late_copy = 60,
           .late_copy_us = 50,
+          .lost_hand_off = 125,
           .narrow_mask = 250};
+}
+
+EventPortFaults event_port_spurious(std::uint64_t seed) {
+  return {.seed = seed, .spurious_pollin = 125};
 }
 
 ScopedEventPortFaults::ScopedEventPortFaults(const EventPortFaults& faults)

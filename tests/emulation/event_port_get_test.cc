@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "emulation/event_port_fixture.h"
+#include "support/race.h"
 
 namespace rearm::test {
 namespace {
@@ -202,13 +203,54 @@ TEST_F(EventPortGet, ABadTimeoutIsAnErrorOnlyWhereTheCallWouldSleep) {
   EXPECT_EQ(getn(4, 1, &bad).result, 0);
 }
 
+// The number that an associating thread is to work on, and in which life. Whoever opens the number
+// anew takes it away first, and waits until the thread has let go of it: to associate a number that
+// is somebody else's by then would be the program's fault.
+class AssociatedNumber {
+ public:
+  void give(int fd, std::uintptr_t life) {
+    fd_ = fd;
+    life_ = life;
+  }
+  void take_away() {
+    life_ = 0;
+    while (is_in_use_) ::sched_yield();
+  }
+  // Calls use(fd, life) if there is a number.
+  template <class Use>
+  void with(Use&& use) {
+    is_in_use_ = true;
+    if (const std::uintptr_t life = life_) use(fd_.load(), life);
+    is_in_use_ = false;
+  }
+
+ private:
+  std::atomic<int> fd_{-1};
+  std::atomic<std::uintptr_t> life_{0};
+  std::atomic<bool> is_in_use_{false};
+};
+
 // P18: one thread closes and opens, one associates, one retrieves. Forbidden: a report that comes
-// out of a port_getn() that started after the close has returned.
+// out of a port_getn() that started after the close has returned; an association that outlives it.
 TEST_F(EventPortGet, NoReportOutlivesTheCloseOfItsNumber) {
-  constexpr int kRounds = 3'000;
+  constexpr std::uintptr_t kRounds = 4'000;
+  AssociatedNumber number;
   std::atomic<std::uintptr_t> closed_before{0};  // Lives up to this one have been closed.
   std::atomic<bool> is_over{false};
   std::atomic<int> retrieved{0};
+  int refused = 0;
+  std::thread associating([&] {
+    for (unsigned i = 0; !is_over; ++i) {
+      number.with([&](int fd, std::uintptr_t life) {
+        if (i % 2 == 0) {
+          EXPECT_TRUE(dissociate(fd) == 0 || errno == ENOENT || errno == EBADFD) << errno;
+        } else if (associate(fd, POLLIN, life) != 0) {
+          EXPECT_EQ(errno, EBADFD);
+          ++refused;
+        }
+      });
+    }
+  });
   std::thread retriever([&] {
     while (!is_over) {
       const std::uintptr_t dead = closed_before;
@@ -219,20 +261,22 @@ TEST_F(EventPortGet, NoReportOutlivesTheCloseOfItsNumber) {
       }
     }
   });
-  for (std::uintptr_t life = 1; life <= kRounds; ++life) {
+  for (std::uintptr_t life = 1; life <= kRounds && !HasFailure(); ++life) {
     FdPair pair = pipe_pair();
-    ASSERT_EQ(associate(pair.a.get(), POLLIN, life), 0);
-    send_text(pair.b.get(), "x");
-    if (life % 2 == 0) {
-      ASSERT_EQ(associate(pair.a.get(), POLLIN, life), 0);
-    }
-    if (life % 3 == 0) ::sched_yield();
+    EXPECT_EQ(dissociate(pair.a.get()), -1) << "left by life " << life - 1;
+    EXPECT_EQ(associate(pair.a.get(), POLLIN, life), 0);
+    number.give(pair.a.get(), life);
+    if (life % 8 == 0) send_text(pair.b.get(), "x");                 // The others never fire.
+    for (std::uintptr_t i = life % 64 * 8; i > 0; --i) pause_cpu();  // So that the other is here.
     pair.a.reset();
     closed_before = life;
+    number.take_away();
   }
   is_over = true;
+  associating.join();
   retriever.join();
   EXPECT_GT(retrieved, 0);
+  EXPECT_GT(refused, 0) << "no associate has met a close";
   EXPECT_EQ(queued(), 0U);
 }
 

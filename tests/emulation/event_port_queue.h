@@ -17,8 +17,13 @@
 //
 // Where it differs. Masks and moments of POLLHUP and POLLERR are those of Linux. Deadlines are
 // instants on the steady clock. A file that becomes ready and is drained before anybody pumps has
-// not fired; spurious_pollin makes up for it. An associate that races with the close of its number,
-// which (A) leaves undefined, may leave an association behind.
+// not fired; spurious_pollin makes up for it. An empty mask is injected alone (fired_mask_zero): in
+// illumos it comes of an associate between two steps of a retrieval, which are one step here. An
+// event wakes the head alone, as in illumos, or with the switch wakes_all everybody; between those,
+// nothing is known of Solaris.
+//
+// An associate comes before the close of its number, which then takes the association along, or
+// after it, and is refused (K: closeandsetf waits for those who have looked the number up).
 //
 // Who may call. Any thread. A resource, shared by its number and by the calls in progress.
 #pragma once

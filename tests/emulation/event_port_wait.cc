@@ -133,7 +133,8 @@ Answer Port::sleep_and_collect(Lock& lock, const Request& request,
     if (is_closed_) {
       error = EBADFD;
     } else if (self.signalled && queue_.size() >= request.minimum) {
-      break;
+      if (!happens(faults().lost_hand_off)) break;
+      error = EINTR;
     } else if (happens(faults().eintr)) {
       error = EINTR;
     } else if (until_ns && !was_invalid_ && happens(faults().einval)) {
@@ -144,8 +145,8 @@ Answer Port::sleep_and_collect(Lock& lock, const Request& request,
     }
     if (error != 0) break;
   }
-  // Here is a hole of illumos (K): a head that was signalled and leaves with EINTR or ETIME signals
-  // nobody, so with several waiters an event may stay until the next one comes.
+  // Here is a hole of illumos (K): a head that was signalled and leaves with EINTR, or port_get()'s
+  // with ETIME, signals nobody, so with several waiters an event may stay until the next one comes.
   dequeue(self);
   was_invalid_ = error == EINVAL;
   // (G) Without events; a port_get() whose time is over leaves them in the queue, too.
@@ -257,11 +258,13 @@ void Port::wake(Waiter& waiter) {
 
 // (K) port_send_event: the head alone, and only when there is enough for it.
 void Port::signal_head() {
-  if (waiters_.empty()) return;
-  Waiter& head = *waiters_.front();
-  if (head.signalled || queue_.size() < head.minimum) return;
-  head.signalled = true;
-  wake(head);
+  for (Waiter* const waiter : waiters_) {
+    if (!waiter->signalled && queue_.size() >= waiter->minimum) {
+      waiter->signalled = true;
+      wake(*waiter);
+    }
+    if (!faults().wakes_all) return;
+  }
 }
 
 }  // namespace rearm::test::event_port
