@@ -129,7 +129,7 @@ class Kqueue {
   int scan(std::span<struct kevent> events);
   std::optional<struct kevent> report(Place place);
   void finish(Place place, bool end);
-  void requeue_unseen(Place place);
+  void requeue(Place place);
   bool run_filter(Knote& knote) const;
   int sleep(std::optional<std::int64_t> deadline_ns, const sigset_t& signals);
   void inject_before_scan();
@@ -151,7 +151,7 @@ class Kqueue {
   std::unordered_map<std::uint64_t, Place> places_;
   std::uint32_t next_generation_ = 1;
   bool queue_shown_ = false;    // The eventfd is readable.
-  bool hides_requeue_ = false;  // See requeue_unseen().
+  bool hides_requeue_ = false;  // See requeue().
   bool closed_ = false;
   std::uint64_t random_;
 };

@@ -5,12 +5,14 @@
 // from the environment:
 //
 //   REARM_KQUEUE_SYSTEM   freebsd (the default), macos, netbsd or openbsd
-//   REARM_KQUEUE_FAULTS   a number that is not 0: the mixture below, with that number as its seed
+//   REARM_KQUEUE_FAULTS   a number that is not 0: the mixture below, with that number as its seed;
+//                         spurious:<number>: reports of reading that are not true, and nothing else
 //
 // The rules are cited where they are applied: filters.cc, knotes.cc and scan.cc.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 namespace rearm::test::kqueue_emulation {
 
@@ -31,7 +33,7 @@ struct Quirks {
   bool fifo_is_one_way = true;             // A FIFO's end is silent on what it was not opened for.
   bool fifo_has_no_end = false;            // A FIFO's reader is not told of the end.
   bool long_timeout_is_invalid = false;    // EINVAL for a wait of more than three years.
-  bool hides_while_scanned = false;        // A level-triggered knote is away while it is looked at.
+  bool hides_while_scanned = false;        // That a level is queued again wakes nobody.
   int broken_pipe_error = 0;               // What EVFILT_WRITE on a pipe without a reader says.
   int unpollable_error = 0;                // What a device without a filter says.
 };
@@ -55,7 +57,14 @@ struct Faults {
 };
 
 [[nodiscard]] Faults fault_mixture(System system, std::uint64_t seed);
+[[nodiscard]] Faults fault_spurious(std::uint64_t seed);
 void set_faults(const Faults& faults);
+
+// Called while a level-triggered knote that was reported is away from the queue, with no lock held,
+// on the thread that took the report; with this every system is so slow. What tells them apart is
+// whether the knote's return wakes those who have looked meanwhile (hides_while_scanned). Set while
+// no other thread runs.
+std::function<void()>& on_requeue();
 
 // Quirks and faults as the environment has them.
 void reset();

@@ -29,8 +29,13 @@ Settings from_environment() {
     std::fprintf(stderr, "REARM_KQUEUE_SYSTEM: no such system\n");
     std::abort();
   }
-  const char* const seed = std::getenv("REARM_KQUEUE_FAULTS");
-  const std::uint64_t number = seed != nullptr ? std::strtoull(seed, nullptr, 10) : 0;
+  const char* const faults = std::getenv("REARM_KQUEUE_FAULTS");
+  const char* const seed = faults != nullptr ? faults : "";
+  constexpr std::string_view kSpurious = "spurious:";
+  if (std::string_view(seed).starts_with(kSpurious)) {
+    return {quirks_of(system), fault_spurious(std::strtoull(seed + kSpurious.size(), nullptr, 10))};
+  }
+  const std::uint64_t number = std::strtoull(seed, nullptr, 10);
   return {quirks_of(system), number != 0 ? fault_mixture(system, number) : Faults{}};
 }
 
@@ -104,6 +109,13 @@ Faults fault_mixture(System system, std::uint64_t seed) {
   faults.late_one_in = 8;
   faults.write_storm_one_in = 8;
   return faults;
+}
+
+Faults fault_spurious(std::uint64_t seed) { return {.seed = seed, .spurious_read_one_in = 8}; }
+
+std::function<void()>& on_requeue() {
+  static std::function<void()> hook;
+  return hook;
 }
 
 void set_quirks(const Quirks& quirks) {

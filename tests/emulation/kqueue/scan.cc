@@ -1,7 +1,7 @@
 // How it works. kqueue_scan() of FreeBSD's kern_event.c: one pass over the queue as it was at the
 // start, so that what is queued again meanwhile has to wait for the next pass. A filter is run
-// under the lock here, which is one of the orders that a kernel may take; `hides_while_scanned`
-// lets go of the lock in between, as kernels do.
+// under the lock here, which is one of the orders that a kernel may take; `hides_while_scanned` and
+// on_requeue() let go of the lock in between, as kernels do.
 #include <poll.h>
 #include <sched.h>
 #include <sys/epoll.h>
@@ -147,26 +147,31 @@ void Kqueue::finish(Place place, bool end) {
   }
   if ((place->flags & (EV_CLEAR | EV_DISPATCH)) != 0) {
     place->active = false;
-  } else if (quirks_.hides_while_scanned) {
-    requeue_unseen(place);
+  } else if (quirks_.hides_while_scanned || on_requeue()) {
+    requeue(place);
   } else {
     activate(place);
   }
 }
 
-// NetBSD: the knote is away while it is looked at, and who looks at the queue meanwhile goes to
-// sleep; that it is back wakes nobody (golang/go#42515).
-void Kqueue::requeue_unseen(Place place) {
+// A level is away while it is looked at, and who looks at the queue meanwhile goes to sleep. On
+// NetBSD the knote's return wakes nobody (golang/go#42515). One that has EV_CLEAR does not come
+// here: it is not queued again until something new happens, which wakes as ever.
+void Kqueue::requeue(Place place) {
   const std::uintptr_t ident = place->ident;
   const int filter = place->filter;
   const std::uint32_t generation = place->generation;
   mu_.unlock();
-  ::sched_yield();
+  if (on_requeue()) {
+    on_requeue()();
+  } else {
+    ::sched_yield();
+  }
   mu_.lock();
   Place* const again = find(ident, filter);
   if (again == nullptr || (*again)->generation != generation || (*again)->queued) return;
   activate(*again);
-  hides_requeue_ = !queue_shown_;
+  hides_requeue_ = quirks_.hides_while_scanned && !queue_shown_;
 }
 
 bool Kqueue::run_filter(Knote& knote) const {
