@@ -41,6 +41,35 @@ TEST_P(Conformance, AParkIsOneArmAndAReportAtMostOneReArm) {
   EXPECT_EQ(close(token), 0U);
 }
 
+// The writer is parked all the while, so each report of reading has something to arm again: at
+// once, and exactly once. A report of nothing, which a kernel may make, counts as one.
+TEST_P(Conformance, EachReportThatLeavesTheOtherWaitingIsOneReArm) {
+  constexpr std::uint64_t kReports = 50;
+  const bool remembers = GetParam() == "epoll" || GetParam() == "kqueue";
+  FdPair pair = socket_pair();
+  const int fd = pair.a.get();
+  fill(fd);
+  const Token token = add(std::move(pair.a));
+  CountingWaiter writer;
+  park(token, Direction::kWrite, writer);
+  const Poller::Stats before = poller().stats();
+  for (std::uint64_t i = 0; i < kReports; ++i) {
+    CountingWaiter reader;
+    park(token, Direction::kRead, reader);
+    send_text(pair.b.get(), "x");
+    ASSERT_TRUE(returns(reader));
+    (void)drain(fd);
+  }
+  const Poller::Stats after = poller().stats();
+  EXPECT_GE(after.events - before.events, kReports);
+  EXPECT_EQ(after.arms - before.arms, remembers ? 0 : kReports);
+  EXPECT_EQ(after.rearms - before.rearms, remembers ? 0 : after.events - before.events);
+  EXPECT_EQ(writer.returns, 0);
+  (void)drain(pair.b.get());
+  EXPECT_TRUE(returns(writer)) << "still armed";
+  EXPECT_EQ(close(token), 0U);
+}
+
 // R32 (kaappi#1481), R39 (redis#13382), R49 (PhotonLibOS#381).
 TEST_P(Conformance, AReportForReadingLeavesTheWriterParkedAndArmed) {
   BothDirections ends;

@@ -1,9 +1,14 @@
 // Conformance: the number and the slot of a closed descriptor are somebody else's at once, and
 // nothing of the earlier life reaches the later one (G3).
+#include <functional>
+#include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "poller/backend.h"
 #include "poller/conformance.h"
 
 namespace rearm::test {
@@ -114,7 +119,8 @@ TEST_P(Conformance, AFileThatLivesOnThroughADuplicateIsReportedNoMore) {
   EXPECT_EQ(close(token), 1U);
 }
 
-// R11 (grpc#597, #4642): released to the caller, who may use it as he likes.
+// R11 (grpc#597, #4642): released to the caller, who may use it as he likes. No report is under way
+// here; the next test has one that is.
 TEST_P(Conformance, ARemovedDescriptorWakesNobody) {
   FdPair pair = socket_pair();
   const int number = pair.a.get();
@@ -132,6 +138,62 @@ TEST_P(Conformance, ARemovedDescriptorWakesNobody) {
   const int handle = poller().native_handle();
   EXPECT_TRUE(handle < 0 || !is_readable(handle));
   EXPECT_EQ(drain(fd.get()), "after") << "open and non-blocking";
+}
+
+// Calls back between the kernel and the poller, when reports have been copied out of the kernel.
+class CopiedOut final : public AnyBackend {
+ public:
+  explicit CopiedOut(std::unique_ptr<AnyBackend> inner)
+      : AnyBackend(inner->name(), inner->needs_arm()), inner_(std::move(inner)) {}
+
+  std::error_code open() override { return {}; }
+  std::error_code add(int fd, Token token) override { return inner_->add(fd, token); }
+  std::error_code arm(int fd, Token token, Ready interest) override {
+    return inner_->arm(fd, token, interest);
+  }
+  void remove(int fd) override { inner_->remove(fd); }
+  WaitResult wait(std::span<Event> events, Deadline deadline) override {
+    const WaitResult result = inner_->wait(events, deadline);
+    if (result.count != 0 && on_copied) std::exchange(on_copied, nullptr)();
+    return result;
+  }
+  void wake() noexcept override { inner_->wake(); }
+  int native_handle() noexcept override { return inner_->native_handle(); }
+
+  std::function<void()> on_copied;
+
+ private:
+  std::unique_ptr<AnyBackend> inner_;
+};
+
+// R11, R14 (HPCC-Platform#7859): the report has left the kernel when the descriptor is removed, and
+// when the caller has added it again, under the same number and in the same slot.
+TEST_P(Conformance, AReportThatIsUnderWayWhenItsDescriptorIsRemovedActsOnNobody) {
+  auto backend = std::make_unique<CopiedOut>(open_tested_backend(GetParam()).value());
+  CopiedOut& kernel = *backend;
+  poller_.emplace(poller_over(std::move(backend)));
+  FdPair pair = socket_pair();
+  Token token = add(std::move(pair.a));
+  CountingWaiter reader;
+  park(token, Direction::kRead, reader);
+  (void)collect_now();  // That it is writable.
+  EXPECT_EQ(poller().cancel(token, Direction::kRead, WakeReason::kCancelled), &reader);
+  send_text(pair.b.get(), "late");
+  kernel.on_copied = [&] {
+    const std::uint32_t slot = token.slot;
+    const auto removed = poller().remove(token);
+    ASSERT_TRUE(removed);
+    EXPECT_EQ(drain(*removed), "late");
+    token = add(UniqueFd(*removed));
+    ASSERT_EQ(token.slot, slot);
+    park(token, Direction::kRead, reader);
+  };
+  EXPECT_EQ(collect_quietly(), 0U) << "a report of the earlier life woke the reader of the later";
+  EXPECT_FALSE(kernel.on_copied) << "nothing was under way";
+  EXPECT_GT(poller().stats().stale_events, 0U);
+  send_text(pair.b.get(), "x");
+  EXPECT_TRUE(returns(reader));
+  EXPECT_EQ(close(token), 0U);
 }
 
 // R66 (libmtev#81): added again after it was removed, to the same poller and to another.

@@ -165,7 +165,8 @@ class ForgettingBackend {
 
  private:
   static constexpr std::size_t kBreaches = 6;
-  static constexpr std::size_t kNumbers = 4096;  // Higher numbers share witnesses: never used here.
+  // Higher numbers share witnesses: never used here.
+  static constexpr std::size_t kNumbers = std::size_t{1} << 14;
   static constexpr std::size_t kBatch = 512;
   static constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
