@@ -122,6 +122,17 @@ MUTANTS = [
          ('return (old & kClosed) != 0 && (old & kRefsMask) == 1;',
           'return (old & kClosed) != 0 && bit == 0;'),
      ]),
+    ('lifetime-last-out-closer', 'src/poller/lifetime.h',
+     'nobody closes the number if close() is not the last one out', [
+         ('return (old & kClosed) != 0 && (old & kRefsMask) == 1;',
+          'return (old & kClosed) != 0 && (old & kRefsMask) == 1 && bit == 0;'),
+     ]),
+    ('lifetime-leave-exchange', 'src/poller/lifetime.h',
+     'of two that leave at once one is counted', [
+         ('const std::uint64_t old = word_.fetch_sub(bit + 1, kAcqRel);',
+          'const std::uint64_t old = word_.load(kAcquire);\n'
+          '    word_.store(old - (bit + 1), kRelease);'),
+     ]),
     ('lifetime-enter-generation', 'src/poller/lifetime.h',
      'an operation enters a later life', [
          ('if (generation_of(old) != generation || (old & kClosed) != 0) return '
@@ -176,6 +187,13 @@ MUTANTS = [
           '      }',
           'word_.store(kIdle, kSeqCst);\n'
           '      return is_waiter(old) ? as_waiter(old) : nullptr;'),
+     ]),
+    ('prepare-exchange', 'src/base/wait_word.h',
+     'R49: two prepare at once, and both park', [
+         ('if (word_.compare_exchange_weak(old, kParking, kSeqCst, kRelaxed)) '
+          'return Prepared::kPark;',
+          'word_.store(kParking, kSeqCst);\n'
+          '        return Prepared::kPark;'),
      ]),
     ('commit-recheck', 'src/base/wait_word.h',
      'R54: parking overwrites an event that came meanwhile', [
@@ -326,6 +344,14 @@ MUTANTS = [
      'R20: waits that begin during a stop are not cancelled', [
          ('  refuses_waits_.store(true, kSeqCst);\n',
           ''),
+     ]),
+    ('sweep-enter', 'src/poller/poller_core.cc',
+     'R20: who cancels everything takes the waiters of a later life, of another poller', [
+         ('    if (descriptor.lifetime.enter(generation) != Lifetime::Entered::kYes) return;\n',
+          ''),
+         ('    if (descriptor.poller.load(kRelaxed) == this) visit(descriptor, generation);\n'
+          '    leave(descriptor);\n',
+          '    visit(descriptor, generation);\n'),
      ]),
     ('poll-remove-waits', 'src/poller/backend_poll.cc',
      'R24: a close does not wait for the sleeper', [

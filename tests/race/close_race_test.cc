@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/hold_up.h"
 #include "support/race_test.h"
 
 namespace rearm::test {
@@ -17,7 +18,8 @@ class CloseRace : public RaceTest {};
 
 // Race: one thread waits, that is, it prepares, arms and commits for both directions; another
 // closes. Forbidden (G1, G2): to arm a number that the kernel was told to forget; a waiter that is
-// parked and never comes back, or comes back twice.
+// parked and never comes back, or comes back twice. The guards are the closing check in
+// PollerCore::arm_forgetting() and the exchange in WaitWord::commit().
 TEST_P(CloseRace, AWaitDuringTheCloseArmsNothingAndIsNotLost) {
   struct Lane {
     Token token;
@@ -27,6 +29,7 @@ TEST_P(CloseRace, AWaitDuringTheCloseArmsNothingAndIsNotLost) {
     Result<Poller::Prepared> write{};
   };
   std::array<Lane, kLanes> lanes;
+  HoldUp hold_up;
   const auto check = [](const Result<Poller::Prepared>& wait, CountingWaiter& waiter) {
     const bool parked = wait && *wait == Poller::Prepared::kParked;
     ASSERT_EQ(waiter.returns, parked ? 1 : 0);
@@ -42,10 +45,17 @@ TEST_P(CloseRace, AWaitDuringTheCloseArmsNothingAndIsNotLost) {
       rounds(25'000), [&](std::size_t i) { lanes[i].token = add(event_fd()); },
       {[&](std::size_t i) {
          Lane& lane = lanes[i];
+         if (i % 2 != 0) hold_up.approach();
          lane.read = poller().wait(lane.token, Direction::kRead, lane.reader);
          lane.write = poller().wait(lane.token, Direction::kWrite, lane.writer);
        },
-       [&](std::size_t i) { (void)close(lanes[i].token); }},
+       [&](std::size_t i) {
+         if (i % 2 == 0) {
+           (void)close(lanes[i].token);
+         } else {
+           hold_up.during([&] { (void)close(lanes[i].token); });
+         }
+       }},
       [&](std::size_t i) {
         check(lanes[i].read, lanes[i].reader);
         check(lanes[i].write, lanes[i].writer);
@@ -146,7 +156,8 @@ TEST_P(CloseRace, AnOperationInFlightNeverMeetsAStrangerUnderItsNumber) {
 }
 
 // Race: the reader's and the writer's operations leave while a third thread closes. Forbidden: that
-// nobody closes the number (the tear-down counts), or that it is closed twice.
+// nobody closes the number (the tear-down counts), or that it is closed twice. The guard is what
+// Lifetime::leave_with() makes of the word that its exchange found.
 TEST_P(CloseRace, TheLastOneOutClosesTheNumberWhoeverItIs) {
   struct Lane {
     Token token;
@@ -173,7 +184,7 @@ TEST_P(CloseRace, TheLastOneOutClosesTheNumberWhoeverItIs) {
 }
 
 // Race: remove() against an operation that begins. Forbidden: that the number goes back to the
-// caller while somebody is inside.
+// caller while somebody is inside. The guard is the look at the references in Lifetime::remove().
 TEST_P(CloseRace, ANumberIsNeverGivenBackUnderAnOperation) {
   struct Lane {
     Token token;
@@ -182,18 +193,27 @@ TEST_P(CloseRace, ANumberIsNeverGivenBackUnderAnOperation) {
     Result<int> removed{-1};
   };
   std::array<Lane, kLanes> lanes;
+  HoldUp hold_up;
+  const auto remove = [&](std::size_t i) {
+    lanes[i].removed = poller().remove(lanes[i].token);
+    if (lanes[i].removed) (void)::close(*lanes[i].removed);
+  };
   race(
       rounds(25'000), [&](std::size_t i) { lanes[i].token = add(event_fd()); },
       {[&](std::size_t i) {
          Lane& lane = lanes[i];
+         if (i % 2 != 0) hold_up.approach();
          const auto operation = poller().begin(lane.token, Direction::kRead);
          lane.began = operation.has_value();
          lane.was_open = lane.began;
          for (int k = 0; k < 4 && lane.was_open; ++k) lane.was_open = is_open(operation->fd());
        },
        [&](std::size_t i) {
-         lanes[i].removed = poller().remove(lanes[i].token);
-         if (lanes[i].removed) (void)::close(*lanes[i].removed);
+         if (i % 2 == 0) {
+           remove(i);
+         } else {
+           hold_up.during([&] { remove(i); });
+         }
        }},
       [&](std::size_t i) {
         Lane& lane = lanes[i];
