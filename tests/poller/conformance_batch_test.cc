@@ -57,7 +57,8 @@ TEST_P(Conformance, AWakeIsHeardInAFlood) {
   for (const Token token : tokens) EXPECT_EQ(close(token), 0U);
 }
 
-// R35 (asio#300): one hot descriptor in a batch with others still has one report in flight.
+// One report in flight for a hot descriptor, however often it becomes ready. With several threads:
+// conformance_threads_test.cc.
 TEST_P(Conformance, OneBatchHandsOutEachWaiterOnce) {
   const UniqueFd hot = ready_descriptor();
   const Token token = add(duplicate(hot.get()));
@@ -75,8 +76,7 @@ TEST_P(Conformance, OneBatchHandsOutEachWaiterOnce) {
 }
 
 // R04 (libuv#968), R06 (re#266): two are ready in one batch; the handler of the first closes the
-// second and opens a stranger, who gets its number and its slot. R48 (libuv#970, skynet#858): what
-// is no longer wanted is compared with what is wanted now.
+// second and opens a stranger, who gets its number and its slot.
 TEST_P(Conformance, AHandlerMayCloseAndReplaceAnotherReadyDescriptorOfItsBatch) {
   for (int i = 0; i < 50; ++i) {
     const Token first = add(ready_descriptor());
@@ -116,6 +116,57 @@ TEST_P(Conformance, ClosingADescriptorWhoseWaiterIsOnTheListReturnsItNoSecondTim
   EXPECT_EQ(close(tokens[1 - other]), 0U);
   (void)count_returns(std::move(list));
   EXPECT_EQ(waiters[other].returns, 1);
+}
+
+// R48 (libuv#970, skynet#858): the handler of one withdraws the wait of every other that is ready,
+// in its own batch and in those to come. Whoever is on the list comes back as it would have, and
+// withdrawing says so; the others never come, and their readiness is there for the next wait.
+TEST_P(Conformance, AHandlerMayWithdrawTheWaitsOfAllOthersThatAreReady) {
+  std::vector<Token> tokens;
+  std::vector<CountingWaiter> waiters(kMany);
+  for (std::size_t i = 0; i < kMany; ++i) {
+    tokens.push_back(add(ready_descriptor()));
+    park(tokens[i], Direction::kRead, waiters[i]);
+  }
+  WaiterList list = poller().collect(Deadline::after(kPatience));
+  ASSERT_FALSE(list.empty());
+  std::vector<bool> withdrawn;
+  for (std::size_t i = 0; i < kMany; ++i) {
+    Waiter* const waiter = poller().cancel(tokens[i], Direction::kRead, WakeReason::kCancelled);
+    ASSERT_TRUE(waiter == nullptr || waiter == &waiters[i]);
+    withdrawn.push_back(waiter != nullptr);
+  }
+  const std::size_t on_the_list = count_returns(std::move(list));
+  EXPECT_LE(on_the_list, kBatch);
+  EXPECT_EQ(collect_now() + collect_now(), 0U) << "a wait that was withdrawn has come back";
+  for (std::size_t i = 0; i < kMany; ++i) {
+    ASSERT_EQ(waiters[i].returns, withdrawn[i] ? 0 : 1) << i;
+    if (withdrawn[i]) {
+      EXPECT_EQ(waiters[i].reason(), WakeReason::kCancelled);
+      EXPECT_TRUE(becomes_ready(tokens[i], Direction::kRead)) << i;
+    }
+    EXPECT_EQ(close(tokens[i]), 0U);
+  }
+}
+
+// R48: both directions are ready, and one is not wanted any more: it is not woken by the other's
+// report.
+TEST_P(Conformance, AReportPassesByADirectionWhoseWaitWasWithdrawn) {
+  for (const Direction kept : {Direction::kRead, Direction::kWrite}) {
+    const Direction left = kept == Direction::kRead ? Direction::kWrite : Direction::kRead;
+    const UniqueFd fd = event_fd();
+    const Token token = add(duplicate(fd.get()));
+    CountingWaiter waiters[2];
+    park(token, Direction::kRead, waiters[0]);
+    park(token, Direction::kWrite, waiters[1]);
+    CountingWaiter& unwanted = waiters[left == Direction::kRead ? 0 : 1];
+    make_readable(fd.get());  // A fresh eventfd is writable: now both reports are pending.
+    EXPECT_EQ(poller().cancel(token, left, WakeReason::kCancelled), &unwanted);
+    EXPECT_TRUE(returns(waiters[kept == Direction::kRead ? 0 : 1]));
+    (void)collect_now();
+    EXPECT_EQ(unwanted.returns, 0);
+    EXPECT_EQ(close(token), 0U);
+  }
 }
 
 }  // namespace

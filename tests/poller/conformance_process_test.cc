@@ -235,7 +235,7 @@ TEST_P(Conformance, ADestroyedPollerLeavesTheDescriptorsOfOthersAlone) {
   EXPECT_EQ(close(token), 1U);
 }
 
-// R57 (golang/go#22606), R21 (netty#9362) in part: pollers come and go, each whole.
+// R57 (golang/go#22606): pollers come and go, each whole.
 TEST_P(Conformance, PollersComeAndGo) {
   for (int i = 0; i < 200; ++i) {
     auto opened = open_poller(GetParam());
