@@ -5,11 +5,19 @@
 //
 // No lost wake-up between sleeping and work. A worker announces itself (enter: count_ up), then
 // looks for work once more, then sleeps. Whoever makes work puts it where it can be found, then
-// looks at count_. Both sides are sequentially consistent, so one of them sees the other.
+// looks at count_ (pick). For fibers that are injected, and for the end of the run, both sides are
+// sequentially consistent, so one of them sees the other. A fiber pushed into a run queue is stored
+// with release alone, because a push is on the way of every wake-up: a worker that goes to sleep at
+// that instant may miss it. It is late then, not lost: the worker that pushed it is awake and will
+// run it, and the monitor wakes another one if that takes long (monitor.h).
 //
 // Throttle. A woken worker is "searching" until it has found something or sleeps again, and while
 // one is searching nobody else is woken: it will wake the next one itself if it finds more than it
 // needs. Otherwise each of a burst of new fibers would pay for a wake-up of its own.
+//
+// Whoever picks begins the search before it knows whom to wake. If all sleepers have left by then,
+// no search has begun, and somebody who believed in it has woken nobody: so it takes the search
+// back and then looks once more who sleeps.
 //
 // Who may call. Any thread.
 #pragma once
@@ -57,11 +65,13 @@ class IdleWorkers {
   // Picks one sleeper, if there is one and nobody is searching. The caller unparks it. The woken
   // one must call done_searching().
   [[nodiscard]] Sleeper* pick() REARM_EXCLUDES(mu_) {
-    int nobody = 0;
-    if (!searching_.compare_exchange_strong(nobody, 1, kSeqCst)) return nullptr;
-    Sleeper* const sleeper = pop();
-    if (sleeper == nullptr) searching_.store(0, kSeqCst);
-    return sleeper;
+    while (anybody()) {
+      int nobody = 0;
+      if (!searching_.compare_exchange_strong(nobody, 1, kSeqCst)) return nullptr;
+      if (Sleeper* const sleeper = pop()) return sleeper;
+      searching_.store(0, kSeqCst);  // Before the next look: pairs with enter() and another pick().
+    }
+    return nullptr;
   }
 
   void done_searching() noexcept { searching_.store(0, kSeqCst); }

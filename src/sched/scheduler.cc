@@ -232,9 +232,9 @@ bool Scheduler::has_work() const noexcept {
 }
 
 void Scheduler::wake_one() {
-  if (idle_.anybody()) {
-    if (IdleWorkers::Sleeper* const sleeper = idle_.pick()) sleeper->parker.unpark();
-  } else if (kernel_until_ns_.load(kSeqCst) != kNobody) {
+  if (IdleWorkers::Sleeper* const sleeper = idle_.pick()) {
+    sleeper->parker.unpark();
+  } else if (!idle_.anybody() && kernel_until_ns_.load(kSeqCst) != kNobody) {
     poller_->wake();
   }
 }

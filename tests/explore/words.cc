@@ -26,7 +26,7 @@ constexpr std::array kKinds = {
     Kind{"workers", &make_worker_program, "worker spawn publish report"},
 };
 
-constexpr std::array<std::string_view, 46> kScenarios = {
+constexpr std::array<std::string_view, 47> kScenarios = {
     "wait/park+publish",
     "wait/park+publish+publish",
     "wait/park+publish+withdraw",
@@ -56,6 +56,7 @@ constexpr std::array<std::string_view, 46> kScenarios = {
     "idle/sleeper+sleeper+maker",
     "idle/sleeper+maker+maker",
     "idle/sleeper+maker+finisher",
+    "idle/sleeper+sleeper+maker+maker",
     "timer/waiter+expire",
     "timer/waiter+expire+expire",
     "timer/waiter+expire+publish",

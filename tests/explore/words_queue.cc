@@ -150,9 +150,7 @@ class IdleProgram final : public WordProgram<IdleThings> {
 
  private:
   void wake_one() {
-    IdleWorkers& idle = things().idle;
-    if (!idle.anybody()) return;
-    if (IdleWorkers::Sleeper* const sleeper = idle.pick()) sleeper->parker.unpark();
+    if (IdleWorkers::Sleeper* const sleeper = things().idle.pick()) sleeper->parker.unpark();
   }
 
   bool take_work() {

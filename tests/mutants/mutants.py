@@ -270,6 +270,11 @@ MUTANTS = [
          ('(scheduler_.has_work() || scheduler_.poll_turn_is_free()) &&',
           'scheduler_.has_work() &&'),
      ]),
+    ('pick-second-look', 'src/sched/idle.h',
+     'a search that found nobody is taken back, and a sleeper that came meanwhile is not seen', [
+         ('    while (anybody()) {\n',
+          '    if (anybody()) {\n'),
+     ]),
     ('found-passes-on', 'src/sched/worker.cc',
      'a worker that found something does not wake the next one', [
          ('    if (scheduler_.has_work()) scheduler_.wake_one();\n',
