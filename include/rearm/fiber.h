@@ -167,26 +167,31 @@ template <class F>
                                 const std::source_location& site)
     -> Result<JoinHandle<std::invoke_result_t<std::decay_t<F>>>> {
   using Function = std::decay_t<F>;
-  using R = std::invoke_result_t<Function>;
-  using Task = detail::TaskOf<Function, R>;
-  const detail::TaskSpec spec{
-      .bytes = sizeof(Task),
-      .alignment = alignof(Task),
-      .construct = [](void* place, void* source) -> detail::Task* {
-        return new (place) Task(std::forward<F>(*static_cast<std::remove_reference_t<F>*>(source)));
-      },
-      .function = const_cast<void*>(static_cast<const void*>(std::addressof(function)))};
-  const Result<Fiber*> fiber = detail::spawn(runtime, spec, options, site);
-  if (!fiber) return std::unexpected(fiber.error());
-  return JoinHandle<R>(**fiber, [](detail::Task& task) -> R {
-    if constexpr (std::is_void_v<R>) {
-      static_cast<void>(task);
-    } else if constexpr (std::is_reference_v<R>) {
-      return static_cast<R>(**static_cast<Task&>(task).result);
-    } else {
-      return std::move(*static_cast<Task&>(task).result);
-    }
-  });
+  if constexpr (std::is_function_v<std::remove_reference_t<F>>) {
+    return try_spawn_on(runtime, Function(function), options, site);  // A pointer to it is kept.
+  } else {
+    using R = std::invoke_result_t<Function>;
+    using Task = detail::TaskOf<Function, R>;
+    using Source = std::remove_reference_t<F>;
+    const detail::TaskSpec spec{
+        .bytes = sizeof(Task),
+        .alignment = alignof(Task),
+        .construct = [](void* place, void* source) -> detail::Task* {
+          return new (place) Task(std::forward<F>(*static_cast<Source*>(source)));
+        },
+        .function = const_cast<void*>(static_cast<const void*>(std::addressof(function)))};
+    const Result<Fiber*> fiber = detail::spawn(runtime, spec, options, site);
+    if (!fiber) return std::unexpected(fiber.error());
+    return JoinHandle<R>(**fiber, [](detail::Task& task) -> R {
+      if constexpr (std::is_void_v<R>) {
+        static_cast<void>(task);
+      } else if constexpr (std::is_reference_v<R>) {
+        return static_cast<R>(**static_cast<Task&>(task).result);
+      } else {
+        return std::move(*static_cast<Task&>(task).result);
+      }
+    });
+  }
 }
 
 // Runs `function` in a new fiber of the calling fiber's runtime. The function is moved onto the new

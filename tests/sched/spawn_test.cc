@@ -74,6 +74,32 @@ TEST_P(SpawnTest, MoveOnlyResultsAndCapturesTravel) {
   });
 }
 
+int calls = 0;
+void plain() { ++calls; }
+int silent() noexcept { return ++calls; }
+[[maybe_unused]] int overloaded(int n) { return n; }
+int overloaded() { return ++calls; }
+
+TEST_P(SpawnTest, AFunctionIsSpawnedByItsName) {
+  calls = 0;
+  run(plain);
+  EXPECT_EQ(runtime().run(silent), 2);
+  EXPECT_EQ(runtime().run(&silent), 3);
+  auto outside = runtime().spawn(plain);
+  run([&] {
+    outside.join();
+    spawn(plain).join();
+    spawn(&plain).join();
+    EXPECT_EQ(spawn(silent).join(), 7);
+    EXPECT_EQ(spawn(static_cast<int (*)()>(overloaded)).join(), 8);
+    EXPECT_EQ(spawn(static_cast<int (&)()>(overloaded)).join(), 9);
+    auto tried = try_spawn(plain);
+    ASSERT_TRUE(tried);
+    tried->join();
+  });
+  EXPECT_EQ(calls, 10);
+}
+
 TEST_P(SpawnTest, AnExceptionIsCarriedToTheJoiner) {
   run([] {
     auto failing = spawn([]() -> int { throw std::runtime_error("carried"); });
