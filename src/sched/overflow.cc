@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "sched/fiber.h"
+#include "sched/scheduler.h"
 #include "sched/stack.h"
 #include "sched/worker.h"
 
@@ -63,7 +64,8 @@ void report(const Fiber& fiber) noexcept {
 void on_fault(int signal, siginfo_t* info, void* context) {
   Worker* const worker = Worker::current();
   Fiber* const fiber = worker == nullptr ? nullptr : worker->fiber();
-  if (fiber != nullptr && fiber->stack.guards(info->si_addr, StackPool::kGuardBytes)) {
+  if (fiber != nullptr &&
+      fiber->stack.guards(info->si_addr, fiber->scheduler.stacks().guard_bytes())) {
     report(*fiber);
     // Back to the faulting instruction, to die by the signal itself, with a core dump.
     ::signal(signal, SIG_DFL);

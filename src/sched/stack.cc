@@ -57,8 +57,13 @@ bool install_guard(std::byte* address, std::size_t bytes) noexcept {
 
 }  // namespace
 
-StackPool::StackPool(std::size_t stack_bytes)
-    : page_bytes_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))),
+std::size_t StackPool::system_page_bytes() noexcept {
+  return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+StackPool::StackPool(std::size_t stack_bytes, std::size_t page_bytes)
+    : page_bytes_(page_bytes),
+      guard_bytes_(round_up(kMinGuardBytes, page_bytes_)),
       stack_bytes_(round_up(std::max(stack_bytes, kMinStackBytes), page_bytes_)) {}
 
 StackPool::~StackPool() {
@@ -73,9 +78,9 @@ Stack* StackPool::take() {
     free_ = stack->next_free;
   } else {
     if (fresh_ == fresh_end_ && !map_more()) return nullptr;
-    if (!install_guard(fresh_, kGuardBytes)) return nullptr;
-    stack = carve(fresh_ + kGuardBytes, colour_);
-    fresh_ += kGuardBytes + stack_bytes_;
+    if (!install_guard(fresh_, guard_bytes_)) return nullptr;
+    stack = carve(fresh_ + guard_bytes_, colour_);
+    fresh_ += guard_bytes_ + stack_bytes_;
     colour_ = (colour_ + 1) % kColours;
   }
   ++taken_;
@@ -83,7 +88,7 @@ Stack* StackPool::take() {
 }
 
 bool StackPool::map_more() {
-  const std::size_t unit = kGuardBytes + stack_bytes_;
+  const std::size_t unit = guard_bytes_ + stack_bytes_;
   for (const std::size_t stacks : {kStacksPerMapping, std::size_t{1}}) {
     const std::size_t bytes = unit * stacks;
     void* const address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,

@@ -44,17 +44,21 @@ struct Stack {
 class StackPool {
  public:
   // Large enough that a frame cannot step over it in one go unless it is larger than this.
-  static constexpr std::size_t kGuardBytes = 16 * 1024;
+  static constexpr std::size_t kMinGuardBytes = 16 * 1024;
   static constexpr std::size_t kMinStackBytes = 16 * 1024;
 
-  // `stack_bytes` is rounded up to whole pages.
-  explicit StackPool(std::size_t stack_bytes);
+  // The system's page, at most 64 KiB on the kernels there are: a guard may be larger than asked.
+  [[nodiscard]] static std::size_t system_page_bytes() noexcept;
+
+  // `stack_bytes` is rounded up to whole pages, and so is the guard.
+  explicit StackPool(std::size_t stack_bytes, std::size_t page_bytes = system_page_bytes());
   StackPool(const StackPool&) = delete;
   StackPool& operator=(const StackPool&) = delete;
   // REQUIRES: every stack is back.
   ~StackPool();
 
   [[nodiscard]] std::size_t stack_bytes() const noexcept { return stack_bytes_; }
+  [[nodiscard]] std::size_t guard_bytes() const noexcept { return guard_bytes_; }
 
   // A stack, or nullptr when memory, address space or mappings are exhausted.
   [[nodiscard]] Stack* take() REARM_EXCLUDES(mu_);
@@ -75,6 +79,7 @@ class StackPool {
   [[nodiscard]] Stack* carve(std::byte* address, std::size_t colour) const noexcept;
 
   const std::size_t page_bytes_;
+  const std::size_t guard_bytes_;
   const std::size_t stack_bytes_;
 
   mutable Mutex mu_;

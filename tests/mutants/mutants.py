@@ -304,6 +304,11 @@ MUTANTS = [
           '      fiber.done.put_back();\n',
           '    if (reason == WakeReason::kReady) {\n'),
      ]),
+    ('guard-pages', 'src/sched/stack.cc',
+     'a guard that is no whole page, where pages are large', [
+         ('guard_bytes_(round_up(kMinGuardBytes, page_bytes_)),',
+          'guard_bytes_(kMinGuardBytes),'),
+     ]),
     ('queue-full', 'src/sched/run_queue.h',
      'the ring is written past its end', [
          ('if (tail - head_.load(kAcquire) == kCapacity) return false;',

@@ -105,22 +105,56 @@ TEST(StackPool, NeighboursBeginAtDifferentColours) {
   }
 }
 
+// The kernel refuses to read there on our behalf.
+class Prober {
+ public:
+  Prober() { EXPECT_EQ(::pipe(ends_), 0); }
+  Prober(const Prober&) = delete;
+  Prober& operator=(const Prober&) = delete;
+  ~Prober() {
+    ::close(ends_[0]);
+    ::close(ends_[1]);
+  }
+  bool is_guarded(const std::byte* address) const { return ::write(ends_[1], address, 1) == -1; }
+
+ private:
+  int ends_[2];
+};
+
 TEST(StackPool, TheGuardIsBelowTheStackAndNowhereElse) {
   StackPool pool(64 * 1024);
   Stack* const stack = pool.take();
-  EXPECT_FALSE(stack->guards(stack->base, StackPool::kGuardBytes));
-  EXPECT_TRUE(stack->guards(stack->base - 1, StackPool::kGuardBytes));
-  EXPECT_TRUE(stack->guards(stack->base - StackPool::kGuardBytes, StackPool::kGuardBytes));
-  EXPECT_FALSE(stack->guards(stack->base - StackPool::kGuardBytes - 1, StackPool::kGuardBytes));
-  // The kernel refuses to read there on our behalf.
-  int pipe_ends[2];
-  ASSERT_EQ(::pipe(pipe_ends), 0);
-  EXPECT_EQ(::write(pipe_ends[1], stack->base, 1), 1);
-  EXPECT_EQ(::write(pipe_ends[1], stack->base - 1, 1), -1);
-  EXPECT_EQ(::write(pipe_ends[1], stack->base - StackPool::kGuardBytes, 1), -1);
-  ::close(pipe_ends[0]);
-  ::close(pipe_ends[1]);
+  const std::size_t guard = pool.guard_bytes();
+  EXPECT_GE(guard, StackPool::kMinGuardBytes);
+  EXPECT_FALSE(stack->guards(stack->base, guard));
+  EXPECT_TRUE(stack->guards(stack->base - 1, guard));
+  EXPECT_TRUE(stack->guards(stack->base - guard, guard));
+  EXPECT_FALSE(stack->guards(stack->base - guard - 1, guard));
+  const Prober prober;
+  EXPECT_FALSE(prober.is_guarded(stack->base));
+  EXPECT_TRUE(prober.is_guarded(stack->base - 1));
+  EXPECT_TRUE(prober.is_guarded(stack->base - guard));
   give_back(pool, stack);
+}
+
+// Pages of 64 KiB, as some kernels for ARM and POWER have them. A guard of less would take a part
+// of the stack with it, and no other one could begin between two pages.
+TEST(StackPool, GuardsAndStacksAreWholePagesHoweverLargeThoseAre) {
+  constexpr std::size_t kLargePage = 64 * 1024;
+  StackPool pool(256 * 1024, kLargePage);
+  EXPECT_EQ(pool.guard_bytes(), kLargePage);
+  std::vector<Stack*> stacks;
+  for (int i = 0; i < 3; ++i) stacks.push_back(pool.take());
+  const Prober prober;
+  for (const Stack* const stack : stacks) {
+    ASSERT_NE(stack, nullptr);
+    EXPECT_EQ((stack->base - stacks.front()->base) % std::ptrdiff_t{kLargePage}, 0);
+    EXPECT_TRUE(prober.is_guarded(stack->base - 1));
+    EXPECT_TRUE(prober.is_guarded(stack->base - kLargePage));
+    EXPECT_FALSE(prober.is_guarded(stack->base));
+  }
+  for (Stack* const stack : stacks) give_back(pool, stack);
+  EXPECT_EQ(StackPool(1, kLargePage).stack_bytes(), kLargePage);
 }
 
 TEST(StackPool, ServesSeveralThreadsAtOnce) {
