@@ -79,6 +79,8 @@ Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
 }
 
 Scheduler::~Scheduler() {
+  // They are about to leave, and wait for nobody.
+  while (outside_.load(kAcquire) != 0) std::this_thread::yield();
   REARM_CHECK(threads_ == nullptr, "a runtime was destroyed inside its own run()");
   REARM_CHECK(alive() == 0, "a runtime was destroyed with fibers that run() never got to run");
 }
@@ -200,6 +202,7 @@ void Scheduler::finish_if_all_ended() {
 // --- Work that any worker may take. ---
 
 void Scheduler::inject(Fiber& fiber) {
+  const Outside outside(*this);
   FiberList one;
   one.push_back(fiber);
   inject(one);
@@ -273,6 +276,7 @@ WaiterList Scheduler::expire_timers() {
 }
 
 void Scheduler::request_stop() {
+  const Outside outside(*this);  // A fiber may see the flag, and be the last one.
   stopping_.store(true, kSeqCst);
   WaiterList cancelled = poller_->cancel_all(WakeReason::kCancelled);
   for (const auto& processor : processors_) {

@@ -9,6 +9,12 @@
 // at kernel_until_ns_; the holder stores it first and then looks for work and timers. Both sides
 // are sequentially consistent, so one of them sees the other.
 //
+// Who is outside. A fiber that a plain thread, or a worker of another runtime, makes runnable may
+// be the last one: as soon as it can be found, run() may end and the runtime be destroyed. So
+// whoever injects is counted in outside_ from before that until it touches nothing here any more,
+// and the destructor waits for it. Workers do not count themselves on their way to their own
+// queues: run() does not end without them.
+//
 // Lock order. Every lock here is a leaf; see base/mutex.h.
 #pragma once
 
@@ -128,6 +134,21 @@ class Scheduler {
   [[nodiscard]] Control* control() const noexcept { return control_; }
 
  private:
+  // Somebody who may go on after the end of the run that it brings about.
+  class Outside {
+   public:
+    explicit Outside(Scheduler& scheduler) noexcept : scheduler_(scheduler) {
+      scheduler_.outside_.fetch_add(1, kRelaxed);  // Seen by all who see what comes after it.
+    }
+    Outside(const Outside&) = delete;
+    Outside& operator=(const Outside&) = delete;
+    // Release: pairs with ~Scheduler(). The last use of the scheduler.
+    ~Outside() { scheduler_.outside_.fetch_sub(1, kRelease); }
+
+   private:
+    Scheduler& scheduler_;
+  };
+
   static constexpr std::int64_t kNobody = std::numeric_limits<std::int64_t>::min();
 
   struct Threads;
@@ -151,6 +172,7 @@ class Scheduler {
   FiberList injected_ REARM_GUARDED_BY(injected_mu_);
   Atomic<std::size_t> injected_size_{0};
 
+  Atomic<std::uint32_t> outside_{0};  // See the head.
   Atomic<std::uint64_t> spawned_outside_{0};
   Atomic<std::uint32_t> end_checks_{0};
   Atomic<bool> stopping_{false};

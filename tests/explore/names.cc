@@ -34,6 +34,7 @@ using Finished = Tag<Scheduler, Atomic<bool>, 1>;
 using PollTurn = Tag<Scheduler, Atomic<bool>, 2>;
 using KernelUntil = Tag<Scheduler, Atomic<std::int64_t>, 0>;
 using InjectedSize = Tag<Scheduler, Atomic<std::size_t>, 0>;
+using Outside = Tag<Scheduler, Atomic<std::uint32_t>, 0>;
 using InjectedMu = Tag<Scheduler, Mutex, 0>;
 using SchedulerMonitor = Tag<Scheduler, Monitor, 0>;
 using Resting = Tag<Monitor, Atomic<std::size_t>, 0>;
@@ -51,6 +52,7 @@ template struct Peek<&Scheduler::finished_, Finished>;
 template struct Peek<&Scheduler::poll_turn_, PollTurn>;
 template struct Peek<&Scheduler::kernel_until_ns_, KernelUntil>;
 template struct Peek<&Scheduler::injected_size_, InjectedSize>;
+template struct Peek<&Scheduler::outside_, Outside>;
 template struct Peek<&Scheduler::injected_mu_, InjectedMu>;
 template struct Peek<&Scheduler::monitor_, SchedulerMonitor>;
 template struct Peek<&Monitor::resting_, Resting>;
@@ -106,6 +108,7 @@ const char* name_in(Scheduler& scheduler, const void* object) {
       Name{&(scheduler.*member_of(PollTurn{})), "poll_turn"},
       Name{&(scheduler.*member_of(KernelUntil{})), "kernel_until"},
       Name{&(scheduler.*member_of(InjectedSize{})), "injected_size"},
+      Name{&(scheduler.*member_of(Outside{})), "outside"},
       Name{&(scheduler.*member_of(InjectedMu{})), "injected_mu"},
       Name{&(monitor.*member_of(Resting{})), "resting"},
       Name{&(monitor.*member_of(MonitorAsleep{})), "monitor asleep"},
@@ -159,6 +162,23 @@ std::string value_in_library(const void* object, std::uint64_t value) {
   if (value == std::uint64_t{1} << 63) return "nobody";
   if (value > 0xffffffffff) return "set";  // A pointer: its value tells a reader nothing.
   return std::to_string(value);
+}
+
+Step destruction_of(Runtime& runtime) {
+  Scheduler& scheduler = runtime.scheduler();
+  const auto taken_away = [](const auto& word) { return Touch{&word, Mode::kWrite}; };
+  return {.verb = Verb::kCall,
+          .mode = Mode::kWrite,
+          .object = &(scheduler.*member_of(Outside{})),
+          .more = {taken_away(scheduler.idle().*member_of(IdleCount{})),
+                   taken_away(scheduler.*member_of(KernelUntil{})),
+                   taken_away(scheduler.poller().*member_of(WakePending{}))},
+          .enabled =
+              [](const Step& step) {
+                const OutsideThreads outside;
+                return static_cast<const Atomic<std::uint32_t>*>(step.object)->load() == 0;
+              },
+          .what = "destroy the runtime"};
 }
 
 std::uint64_t lifetime_word(const Descriptor& descriptor) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "explore/step.h"
 #include "poller/descriptor.h"
 #include "rearm/runtime.h"
 
@@ -11,6 +12,10 @@ namespace rearm::explore {
 
 [[nodiscard]] std::string name_in_library(Runtime& runtime, const void* object);
 [[nodiscard]] std::string value_in_library(const void* object, std::uint64_t value);
+
+// The step that destroys a runtime. It waits until nobody from outside is counted, as ~Scheduler()
+// does, and takes away the words that such a one looks at after it has injected a fiber.
+[[nodiscard]] Step destruction_of(Runtime& runtime);
 
 // The lifetime, both words, and the lock if it is held.
 [[nodiscard]] std::string state_of(detail::Descriptor& descriptor);

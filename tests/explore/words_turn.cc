@@ -8,8 +8,9 @@
 // workers: names such as workers/worker+worker+spawn. Actors: worker (the real Worker::run, with
 // real fibers on stacks of their own), publish (a plain thread that ends the first fiber's wait),
 // spawn (the same, after it has spawned a fiber that spawns another), report (the first fiber reads
-// from a descriptor, and this makes it readable). Without these three the first fiber spawns one
-// that ends its wait. All workers must come home when the last fiber has ended.
+// from a descriptor, and this makes it readable), last (a worker that destroys the runtime when it
+// comes home; nobody may touch it then). Without publish, spawn and report the first fiber spawns one that ends its wait. All workers must
+// come home when the last fiber has ended.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -161,6 +162,7 @@ struct WorkerThings {
   int file = -1;
   int to_run = 0;
   int have_run = 0;
+  bool is_destroyed = false;
 };
 
 class WorkerProgram final : public RuntimeProgram {
@@ -195,10 +197,10 @@ class WorkerProgram final : public RuntimeProgram {
           if (!has("publish") && !has("spawn")) {
             rearm::spawn([this] {
               ++things_->have_run;
-              open_gate();
+              open(things_->gate);
             }).detach();
           }
-          wait_at_gate();
+          wait_at(things_->gate);
           ++things_->have_run;
         })
         .detach();
@@ -223,8 +225,9 @@ class WorkerProgram final : public RuntimeProgram {
 
   void run(int index) override {
     WorkerThings& all = *things_;
-    if (actor_of(index) == "worker") {
+    if (actor_of(index) == "worker" || actor_of(index) == "last") {
       all.workers[static_cast<std::size_t>(index)]->run();
+      if (actor_of(index) == "last") destroy();
     } else if (actor_of(index) == "spawn") {
       all.runtime
           .spawn([this] {
@@ -232,11 +235,21 @@ class WorkerProgram final : public RuntimeProgram {
             rearm::spawn([this] { ++things_->have_run; }).detach();
           })
           .detach();
-      open_gate();
+      open(all.gate);
     } else if (actor_of(index) == "report") {
       kernel.make_ready(all.file, Ready::of(Direction::kRead));
     } else {
-      open_gate();
+      open(all.gate);
+    }
+  }
+
+  [[nodiscard]] bool observes() const override { return has("last"); }
+  void observe(int thread, const Step& step, Mode /*mode*/) override {
+    if (!things_->is_destroyed) return;
+    for (const Touch& gone : destruction_of(things_->runtime).more) {
+      if (step.object == gone.object) {
+        violation("memory", "%c touches the runtime after its end", 'A' + thread);
+      }
     }
   }
 
@@ -256,18 +269,23 @@ class WorkerProgram final : public RuntimeProgram {
   [[nodiscard]] bool has(std::string_view actor) const {
     return std::ranges::find(actors_, actor) != actors_.end();
   }
-  void wait_at_gate() {
-    switch (things_->gate.prepare()) {
+  void destroy() {
+    begin_step(destruction_of(things_->runtime));
+    end_step(Mode::kWrite, 0, 0);
+    things_->is_destroyed = true;
+  }
+  static void wait_at(WaitWord& gate) {
+    switch (gate.prepare()) {
       case WaitWord::Prepared::kReady: return;
       case WaitWord::Prepared::kPark: break;
       default: violation("G2", "the word is neither ready nor free");
     }
-    if (wait_on(things_->gate, Deadline::never(), Cancellable::kNo) != WakeReason::kReady) {
+    if (wait_on(gate, Deadline::never(), Cancellable::kNo) != WakeReason::kReady) {
       violation("G2", "the wait was not ended by the wake-up");
     }
   }
-  void open_gate() {
-    if (Waiter* const waiter = things_->gate.publish().waiter) {
+  static void open(WaitWord& gate) {
+    if (Waiter* const waiter = gate.publish().waiter) {
       waiter->set_reason(WakeReason::kReady);
       Worker::wake(*waiter);
     }

@@ -280,6 +280,11 @@ MUTANTS = [
          ('    if (scheduler_.has_work()) scheduler_.wake_one();\n',
           ''),
      ]),
+    ('inject-uncounted', 'src/sched/scheduler.cc',
+     'a runtime is destroyed while somebody who has injected its last fiber looks whom to wake', [
+         ('void Scheduler::inject(Fiber& fiber) {\n  const Outside outside(*this);\n',
+          'void Scheduler::inject(Fiber& fiber) {\n'),
+     ]),
     ('alive-order', 'src/sched/scheduler.cc',
      'a run ends under a living fiber: starts are summed before ends', [
          ('  std::uint64_t ended = 0;\n'

@@ -167,6 +167,27 @@ TEST_F(RuntimesTest, TheRunEndsHoweverTheLastFibersEnd) {
   EXPECT_EQ(runtime.stats().fibers_spawned, 4 * rounds);
 }
 
+// Race: a worker of one runtime ends the wait of another runtime's last fiber (injects it, then
+// looks whom to wake) against the end of that runtime. Forbidden: a look at what is destroyed;
+// ThreadSanitizer and AddressSanitizer see it.
+TEST_F(RuntimesTest, OneMayBeDestroyedWhileAnotherHasJustWokenItsLastFiber) {
+  Runtime outer({.workers = 1});
+  std::atomic<bool> over{false};
+  std::thread thread([&] {
+    outer.run([&] {
+      while (!over.load()) (void)this_fiber::sleep_for(20us);
+    });
+  });
+  const auto rounds = test::scaled(test::kSanitized ? 200 : 1'000);
+  for (std::uint64_t i = 0; i < rounds; ++i) {
+    Runtime inner({.workers = 1});
+    inner.run([&] { outer.spawn([] {}).join(); });
+  }
+  over.store(true);
+  thread.join();
+  test::expect_nothing_left(outer);
+}
+
 TEST_F(RuntimesTest, TheCountersCount) {
   Runtime runtime({.workers = 1});
   runtime.run([&] {
