@@ -67,6 +67,8 @@ class Runtime {
   // Runs `function` as the first fiber, on this thread and on workers - 1 others, until it and
   // every fiber that was spawned have ended. Then returns what it returned or throws what it
   // threw. May be called again afterwards. Blocks the calling thread.
+  // Plain threads that wait for a descriptor of this runtime when the run ends, or begin to before
+  // the next one, get Errc::kCancelled: nobody would wake them. Before the first run they wait.
   // Throws std::system_error if a thread cannot be started or there is no stack for the first fiber
   // (Errc::kStacksExhausted), and std::bad_alloc if memory is exhausted; then nothing has run. What
   // begins to run needs no memory but the stacks of further fibers.

@@ -140,15 +140,19 @@ void Scheduler::stop_threads() {
 }
 
 void Scheduler::run() {
+  // The last run's end refused the waits of plain threads. A request to stop refuses them, too: of
+  // one that came before this run, or comes just now, what the first line undoes is done again.
+  poller_->allow_waits();
+  if (stopping()) request_stop();
   finish_if_all_ended();
   threads_->release(true);
   threads_->run(0);
   stop_threads();
   for (const auto& processor : processors_) processor->stacks.flush();
-  // Nobody polls any more: plain threads that still wait must not wait for ever.
+  // Nobody polls any more: plain threads that still wait must not wait for ever. One that is about
+  // to park is withdrawn and looks again, so waits are refused until somebody polls again.
   WaiterList left = poller_->cancel_all(WakeReason::kCancelled);
   Worker::wake(left);
-  poller_->allow_waits();
   stopping_.store(false, kSeqCst);
 }
 

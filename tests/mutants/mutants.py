@@ -285,6 +285,16 @@ MUTANTS = [
          ('void Scheduler::inject(Fiber& fiber) {\n  const Outside outside(*this);\n',
           'void Scheduler::inject(Fiber& fiber) {\n'),
      ]),
+    ('waits-between-runs', 'src/sched/scheduler.cc',
+     'a plain thread that parks as a run ends is left behind: waits are allowed again too soon', [
+         ('  Worker::wake(left);\n',
+          '  Worker::wake(left);\n  poller_->allow_waits();\n'),
+     ]),
+    ('stop-before-run', 'src/sched/scheduler.cc',
+     'a request to stop that came before the run does not hold for waits on descriptors', [
+         ('  if (stopping()) request_stop();\n',
+          ''),
+     ]),
     ('alive-order', 'src/sched/scheduler.cc',
      'a run ends under a living fiber: starts are summed before ends', [
          ('  std::uint64_t ended = 0;\n'

@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "net/net_fixture.h"
+#include "support/scale.h"
 
 namespace rearm {
 namespace {
@@ -199,6 +200,42 @@ TEST_P(MisuseTest, AStopEndsAPlainThreadsWaits) {
     while (!done.load()) this_fiber::yield();
     plain.join();
   });
+}
+
+// Between two runs nobody would wake it.
+TEST_P(MisuseTest, APlainThreadDoesNotWaitBetweenTwoRuns) {
+  test::TcpPair pair;
+  char byte = 0;
+  const MutableBuffer room(&byte, 1);
+  run([&] { pair = test::tcp_streams(); });
+  expect_error(pair.a.read_some(room, Deadline::after(1s)), Errc::kCancelled);
+  expect_ok(pair.b.write_all("x", patience()));  // What need not wait goes on.
+  run([&] {
+    expect_ok(pair.a.read_exact(room, patience()));
+    spawn([&] { expect_ok(pair.b.write_all("y", patience())); }).detach();
+    expect_ok(pair.a.read_exact(room, patience()));
+  });
+  runtime().request_stop();  // Counts for the next run.
+  run([&] { expect_error(pair.a.read_some(room, patience()), Errc::kCancelled); });
+  run([&] { expect_error(pair.a.read_some(room, Deadline::after(1ms)), Errc::kTimedOut); });
+}
+
+// Race: a plain thread that parks (prepares, looks whether waits are refused, commits) against the
+// end of run() (refuses waits, ends those in progress). Forbidden: a wait that nobody ends.
+TEST_P(MisuseTest, APlainThreadThatParksIsNotLeftBehindByTheEndOfTheRun) {
+  test::TcpPair pair;
+  run([&] { pair = test::tcp_streams(); });
+  std::atomic<bool> over{false};
+  std::thread plain([&] {
+    char byte = 0;
+    do {
+      expect_error(pair.a.read_some(MutableBuffer(&byte, 1), patience()), Errc::kCancelled);
+    } while (!over.load() && !HasFailure());
+  });
+  const auto rounds = test::scaled(200);
+  for (std::uint64_t i = 0; i < rounds && !HasFailure(); ++i) run([] {});
+  over.store(true);
+  plain.join();
 }
 
 class MisuseDeathTest : public ::testing::Test {

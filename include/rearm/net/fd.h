@@ -2,7 +2,8 @@
 //
 // What every operation here has in common
 //   - It tries the system call first and parks only if that says EAGAIN. On a fiber it parks the
-//     fiber; on a plain thread it blocks the thread (the runtime must be running).
+//     fiber; on a plain thread it blocks the thread (the runtime must be running; when its run()
+//     has returned, a call that would wait returns Errc::kCancelled).
 //   - It has a deadline (deadline.h). A deadline in the past means: take what is there now; if
 //     there is nothing, Errc::kTimedOut.
 //   - One read and one write may be in progress at once, from different fibers. A second one in the
