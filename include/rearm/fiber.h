@@ -144,7 +144,8 @@ class [[nodiscard("dropping the handle detaches the fiber; say detach() to mean 
   // park; a plain thread blocks. A standing deadline means never. REQUIRES: joinable().
   [[nodiscard]] bool wait(Deadline deadline) { return detail::wait_for_end(*fiber_, deadline); }
 
-  // Lets the fiber go its own way. The runtime still waits for it before run() returns.
+  // Lets the fiber go its own way. The runtime still waits for it before run() returns. What it
+  // returns is destroyed on its own stack; if it has ended already, here.
   void detach() noexcept {
     if (fiber_ != nullptr) detail::detach(*std::exchange(fiber_, nullptr));
   }

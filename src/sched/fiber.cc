@@ -44,10 +44,26 @@ void lose_exception(const Fiber& fiber) {
   die_of_exception(fiber);
 }
 
+std::uintptr_t align_down(std::uintptr_t address, std::size_t alignment) noexcept {
+  return address / alignment * alignment;
+}
+
+// Where the fiber's frames lie: below its task.
+Context::Bounds frames_of(const Fiber& fiber) noexcept {
+  const std::uintptr_t end = align_down(reinterpret_cast<std::uintptr_t>(fiber.task), 64);
+  std::byte* const base = fiber.stack.base;
+  return {.base = base, .bytes = end - reinterpret_cast<std::uintptr_t>(base)};
+}
+
+Context::Exit drop_main(void* message);
+
 // Two ways to end. settle_end: nobody waited for the fiber when it ended. settle_joined: somebody
 // did, was taken out of `done`, and goes on now or next; to publish is not needed any more. Both on
 // the arriving side: the fiber has left its stack for good. Unless it was detached, it then belongs
 // to its handle, and may be gone already.
+// If the handle was dropped just before, the result is still there. Here it must not be destroyed:
+// the next fiber is about to go on, and a park would be that one's. So the fiber enters its stack
+// once more.
 void settle_end(Fiber& fiber) {
   Scheduler& scheduler = fiber.scheduler;
   Processor& processor = Worker::current()->processor();
@@ -56,8 +72,12 @@ void settle_end(Fiber& fiber) {
   if (found.waiter != nullptr) {
     found.waiter->set_reason(WakeReason::kReady);
     Worker::wake(*found.waiter);
+  } else if (found.closed && fiber.task != nullptr) {
+    fiber.control_number = 0;  // Under control, a fiber more.
+    fiber.context.make(frames_of(fiber), &drop_main);
+    Worker::make_ready(fiber);
+    return;
   } else if (found.closed) {
-    if (fiber.task->error) lose_exception(fiber);
     scheduler.bury(fiber);
   }
   Processor::count_life(processor.ended);
@@ -86,6 +106,21 @@ Context::Exit leave_for_good(Worker& worker, Fiber& self) {
   return worker.exit(self, is_ours ? joiner : nullptr, &settle_joined);
 }
 
+// What the fiber left, and nobody can take any more. On its own stack.
+void drop_result(Fiber& self) {
+  detail::Task& task = *self.task;
+  if (task.error) lose_exception(self);
+  task.drop_result(task);
+  self.task = nullptr;
+}
+
+Context::Exit drop_main(void* message) {
+  Worker::settle(message);
+  Fiber& self = *Worker::current()->fiber();
+  drop_result(self);
+  return leave_for_good(*Worker::current(), self);
+}
+
 // The life of every fiber. Returns, so that its frame and its sanitizer's shadow are gone.
 Context::Exit fiber_main(void* message) {
   Worker::settle(message);
@@ -96,7 +131,7 @@ Context::Exit fiber_main(void* message) {
   } catch (...) {
     task.error = std::current_exception();
   }
-  if (self.done.is_closed() && task.error) lose_exception(self);
+  if (self.done.is_closed()) drop_result(self);
   return leave_for_good(*Worker::current(), self);
 }
 
@@ -118,15 +153,11 @@ Result<Fiber*> Scheduler::spawn(const detail::TaskSpec& spec, const SpawnOptions
   const std::uint64_t id =
       worker == nullptr ? reserve_fiber_ids(1) : worker->processor().next_fiber_id();
 
-  const auto align_down = [](std::uintptr_t address, std::size_t alignment) {
-    return address / alignment * alignment;
-  };
   const auto top = reinterpret_cast<std::uintptr_t>(stack->top());
   const std::uintptr_t fiber_at = align_down(top - sizeof(Fiber), alignof(Fiber));
   REARM_CHECK(spec.bytes + spec.alignment <= stack->bytes / 2,
               "the function to spawn captures more than half a stack; capture a pointer instead");
   const std::uintptr_t task_at = align_down(fiber_at - spec.bytes, spec.alignment);
-  const std::uintptr_t stack_end = align_down(task_at, 64);
 
   auto* const fiber =
       new (reinterpret_cast<void*>(fiber_at)) Fiber(*this, *stack, id, options, site);
@@ -138,9 +169,7 @@ Result<Fiber*> Scheduler::spawn(const detail::TaskSpec& spec, const SpawnOptions
     stacks_.give_back(stack, 1);
     throw;
   }
-  fiber->context.make(
-      {.base = stack->base, .bytes = stack_end - reinterpret_cast<std::uintptr_t>(stack->base)},
-      &fiber_main);
+  fiber->context.make(frames_of(*fiber), &fiber_main);
 
   // The constructor above may have parked: look again for the worker.
   worker = Worker::current();

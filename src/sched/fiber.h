@@ -8,6 +8,9 @@
 // back at once. Which of the two comes last is decided by the word `done`: the end publishes into
 // it, the handle prepares (joins) or closes (detaches) it.
 //
+// The result. Its destructor is the program's and may park; so it runs on the stack of whoever
+// holds the handle, and where there is no handle any more, on the fiber's own, before it has ended.
+//
 // Who may touch what. `context`, `task`: the worker that runs the fiber; after the end, the owner
 // of the handle. `next`: whoever has it in a list. `done`: anybody. The rest: constant.
 #pragma once
@@ -56,7 +59,7 @@ class alignas(64) Fiber {
   Leave leave;
 
   Fiber* next = nullptr;
-  detail::Task* task = nullptr;
+  detail::Task* task = nullptr;  // Null once its result has been destroyed.
   WaitWord done;
 
   Scheduler& scheduler;

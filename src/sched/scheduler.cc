@@ -172,7 +172,7 @@ void Scheduler::finish() {
 
 void Scheduler::bury(Fiber& fiber) {
   Stack& stack = fiber.stack;
-  fiber.task->drop_result(*fiber.task);
+  if (fiber.task != nullptr) fiber.task->drop_result(*fiber.task);
   fiber.~Fiber();
   Worker* const worker = Worker::current();
   if (worker != nullptr && &worker->scheduler() == this) {

@@ -69,7 +69,7 @@ class Scheduler {
 
   [[nodiscard]] Result<Fiber*> spawn(const detail::TaskSpec& spec, const SpawnOptions& options,
                                      const std::source_location& site);
-  // Gives back what an ended fiber occupied.
+  // Destroys what an ended fiber left, and gives back what it occupied.
   void bury(Fiber& fiber);
   // Ends run() if no fiber is left. A worker calls this when it has nothing else to do.
   void finish_if_all_ended();

@@ -9,12 +9,14 @@
 // real fibers on stacks of their own), publish (a plain thread that ends the first fiber's wait),
 // spawn (the same, after it has spawned a fiber that spawns another), report (the first fiber reads
 // from a descriptor, and this makes it readable), last (a worker that destroys the runtime when it
-// comes home; nobody may touch it then). Without publish, spawn and report the first fiber spawns one that ends its wait. All workers must
+// comes home; nobody may touch it then), drop (drops the handle of a fiber that has a result).
+// Without publish, spawn and report the first fiber spawns one that ends its wait. All workers must
 // come home when the last fiber has ended.
 #include <algorithm>
 #include <array>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "base/wait_word.h"
 #include "explore/arena.h"
@@ -145,6 +147,28 @@ class TurnProgram final : public RuntimeProgram {
 
 // --- Workers. ---
 
+// What a fiber returns. Its destructor may park, so it has to run on its own fiber's stack, or on
+// that of whoever drops the handle: not between two fibers.
+class Outcome {
+ public:
+  Outcome(int& deaths, std::uint64_t fiber) noexcept : deaths_(&deaths), fiber_(fiber) {}
+  Outcome(Outcome&& other) noexcept
+      : deaths_(std::exchange(other.deaths_, nullptr)), fiber_(other.fiber_) {}
+  Outcome& operator=(Outcome&&) = delete;
+  ~Outcome() {
+    if (deaths_ == nullptr) return;
+    ++*deaths_;
+    if (Worker::current() != nullptr && this_fiber::id() != fiber_) {
+      violation("result", "it is destroyed in the middle of a switch");
+    }
+    this_fiber::yield();
+  }
+
+ private:
+  int* deaths_;
+  std::uint64_t fiber_;
+};
+
 struct WorkerThings {
   WorkerThings() {
     Scheduler& scheduler = runtime.scheduler();
@@ -158,10 +182,12 @@ struct WorkerThings {
   std::array<std::unique_ptr<Worker>, 2> workers;
   std::array<Worker*, kMaxThreads> current{};
   WaitWord gate;
+  JoinHandle<Outcome> handle;
   Fd fd;
   int file = -1;
   int to_run = 0;
   int have_run = 0;
+  int results_gone = 0;
   bool is_destroyed = false;
 };
 
@@ -204,6 +230,12 @@ class WorkerProgram final : public RuntimeProgram {
           ++things_->have_run;
         })
         .detach();
+    if (!has("drop")) return;
+    ++all.to_run;
+    all.handle = all.runtime.spawn([this] {
+      ++things_->have_run;
+      return Outcome(things_->results_gone, this_fiber::id());
+    });
   }
 
   [[nodiscard]] std::string name_of(const void* object) const override {
@@ -238,6 +270,8 @@ class WorkerProgram final : public RuntimeProgram {
       open(all.gate);
     } else if (actor_of(index) == "report") {
       kernel.make_ready(all.file, Ready::of(Direction::kRead));
+    } else if (actor_of(index) == "drop") {
+      all.handle.detach();
     } else {
       open(all.gate);
     }
@@ -262,6 +296,9 @@ class WorkerProgram final : public RuntimeProgram {
     }
     if (things_->have_run != things_->to_run) {
       violation("G2", "%d fibers have run, not %d", things_->have_run, things_->to_run);
+    }
+    if (has("drop") && things_->results_gone != 1) {
+      violation("result", "it was destroyed %d times", things_->results_gone);
     }
   }
 

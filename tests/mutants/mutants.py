@@ -305,6 +305,18 @@ MUTANTS = [
           '  for (const auto& processor : processors_) ended += processor->ended.load(kAcquire);\n'
           '  return spawned - ended;'),
      ]),
+    ('result-in-switch', 'src/sched/fiber.cc',
+     'the result of a detached fiber is destroyed while the next fiber arrives', [
+         ('  if (self.done.is_closed()) drop_result(self);\n',
+          ''),
+         ('} else if (found.closed && fiber.task != nullptr) {',
+          '} else if (found.closed && false) {'),
+     ]),
+    ('result-in-late-switch', 'src/sched/fiber.cc',
+     'the same, of a fiber whose handle is dropped as it ends', [
+         ('} else if (found.closed && fiber.task != nullptr) {',
+          '} else if (found.closed && false) {'),
+     ]),
     ('join-before-leaving', 'src/sched/fiber.cc',
      'a joiner goes on while the fiber that ended is still on its stack', [
          ('  self.leave.waiter = is_ours ? nullptr : waiter;\n'

@@ -260,6 +260,75 @@ TEST_P(SpawnTest, ACapturesDestructorMayPark) {
   EXPECT_EQ(parked.load(), 2);
 }
 
+// A detached fiber has nobody but itself to destroy what it returned, so that happens on its own
+// stack, too, and not in the middle of the switch to the next one.
+TEST_P(SpawnTest, AResultsDestructorMayPark) {
+  std::vector<std::uint64_t> where;  // On which fibers the three were destroyed.
+  class Parking {
+   public:
+    explicit Parking(std::vector<std::uint64_t>& ids) : where_(&ids) {}
+    Parking(Parking&& other) noexcept : where_(std::exchange(other.where_, nullptr)) {}
+    Parking& operator=(Parking&&) = delete;
+    ~Parking() {
+      if (where_ == nullptr) return;
+      const std::uint64_t id = this_fiber::id();
+      (void)this_fiber::sleep_for(1ms);
+      EXPECT_EQ(this_fiber::id(), id);
+      where_->push_back(id);
+    }
+
+   private:
+    std::vector<std::uint64_t>* where_;
+  };
+  std::vector<std::uint64_t> expected;
+  run([&] {
+    std::atomic<bool> is_detached{false};
+    auto detached = spawn([&] {
+      while (!is_detached.load()) this_fiber::yield();
+      return Parking(where);
+    });
+    expected = {detached.id(), this_fiber::id(), this_fiber::id()};
+    detached.detach();
+    is_detached.store(true);
+    EXPECT_TRUE(this_fiber::sleep_for(50ms));
+    auto late = spawn([&] { return Parking(where); });
+    EXPECT_TRUE(late.wait(Deadline::after(test::kPatience)));
+    late.detach();
+    (void)spawn([&] { return Parking(where); }).join();
+  });
+  EXPECT_EQ(where, expected);
+}
+
+// Race: the end of a detached fiber against the drop of its handle, with a result that parks when
+// it is destroyed. Forbidden: a park between two fibers.
+TEST_P(SpawnTest, DroppingAHandleRacesWithTheEndOfAFiberWhoseResultParks) {
+  struct Yielding {
+    explicit Yielding(std::atomic<int>& count) : count_(&count) {}
+    Yielding(Yielding&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
+    Yielding& operator=(Yielding&&) = delete;
+    ~Yielding() {
+      if (count_ == nullptr) return;
+      this_fiber::yield();
+      ++*count_;
+    }
+
+   private:
+    std::atomic<int>* count_;
+  };
+  std::atomic<int> yielded{0};
+  constexpr int kFibers = 2000;
+  std::vector<JoinHandle<Yielding>> handles;
+  for (int i = 0; i < kFibers; ++i) {
+    handles.push_back(runtime().spawn([&] { return Yielding(yielded); }));
+  }
+  std::thread dropper([&] {
+    for (auto& handle : handles) handle.detach();
+  });
+  run([] {});
+  dropper.join();
+  EXPECT_EQ(yielded.load(), kFibers);
+}
+
 TEST_P(SpawnTest, AnExceptionOfACopyConstructorIsTheSpawners) {
   struct Throwing {
     Throwing() = default;
