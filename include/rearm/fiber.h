@@ -92,8 +92,9 @@ struct TaskOf final : Task {
 [[nodiscard]] Result<Fiber*> spawn(Runtime* runtime, const TaskSpec& spec,
                                    const SpawnOptions& options, const std::source_location& site);
 [[noreturn]] void throw_spawn_error(std::error_code error);
+// Stops the process if there is no fiber.
+[[nodiscard]] bool wait_for_end(Fiber* fiber, Deadline deadline);
 // The three below take a fiber that a JoinHandle owns.
-[[nodiscard]] bool wait_for_end(Fiber& fiber, Deadline deadline);
 [[nodiscard]] Task& task_of(Fiber& fiber);
 void release(Fiber& fiber);  // After the end.
 void detach(Fiber& fiber);   // Before or after the end.
@@ -142,7 +143,7 @@ class [[nodiscard("dropping the handle detaches the fiber; say detach() to mean 
 
   // Waits until the fiber has ended or the deadline has passed; returns whether it has ended. May
   // park; a plain thread blocks. A standing deadline means never. REQUIRES: joinable().
-  [[nodiscard]] bool wait(Deadline deadline) { return detail::wait_for_end(*fiber_, deadline); }
+  [[nodiscard]] bool wait(Deadline deadline) { return detail::wait_for_end(fiber_, deadline); }
 
   // Lets the fiber go its own way. The runtime still waits for it before run() returns. What it
   // returns is destroyed on its own stack; if it has ended already, here.

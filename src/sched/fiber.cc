@@ -199,7 +199,12 @@ void throw_spawn_error(std::error_code error) {
       error, "rearm: cannot spawn a fiber (see vm.max_map_count, RLIMIT_AS, vm.overcommit_memory)");
 }
 
-bool wait_for_end(Fiber& fiber, Deadline deadline) {
+bool wait_for_end(Fiber* awaited, Deadline deadline) {
+  REARM_CHECK(
+      awaited != nullptr,
+      "join() or wait() was called on a handle that has no fiber: it was joined or detached "
+      "before, moved from, or never had one");
+  Fiber& fiber = *awaited;
   if (deadline.is_standing()) deadline = Deadline::never();
   deadline.is_never() ? announce_join(fiber) : choice_before_join(fiber);
   for (;;) {

@@ -317,6 +317,11 @@ MUTANTS = [
          ('} else if (found.closed && fiber.task != nullptr) {',
           '} else if (found.closed && false) {'),
      ]),
+    ('join-nobody', 'src/sched/fiber.cc',
+     'a handle that was joined before is joined', [
+         ('      awaited != nullptr,\n',
+          '      awaited != nullptr || true,\n'),
+     ]),
     ('join-before-leaving', 'src/sched/fiber.cc',
      'a joiner goes on while the fiber that ended is still on its stack', [
          ('  self.leave.waiter = is_ours ? nullptr : waiter;\n'

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -120,6 +121,37 @@ TEST_F(FiberDeathTest, JoiningTwiceAtOnceIsRefused) {
         });
       },
       "two threads joined the same fiber");
+}
+
+// The same sentence for a handle that was joined, detached, moved from or never had a fiber.
+constexpr const char* kNotJoinable =
+    "join\\(\\) or wait\\(\\) was called on a handle that has no fiber";
+
+TEST_F(FiberDeathTest, JoiningASecondTimeIsRefused) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime(kOneWorker);
+        runtime.run([] {
+          auto handle = spawn([] { return 1; });
+          (void)handle.join();
+          (void)handle.join();
+        });
+      },
+      kNotJoinable);
+}
+
+TEST_F(FiberDeathTest, JoiningOrWaitingWithoutAFiberIsRefused) {
+  EXPECT_DEATH(JoinHandle<void>().join(), kNotJoinable);
+  EXPECT_DEATH(
+      {
+        Runtime runtime(kOneWorker);
+        runtime.run([] {
+          auto handle = spawn([] {});
+          const auto other = std::move(handle);
+          (void)handle.wait(Deadline::never());  // NOLINT(bugprone-use-after-move)
+        });
+      },
+      kNotJoinable);
 }
 
 TEST_F(FiberDeathTest, AFunctionThatLeavesNoStackIsRefused) {
