@@ -29,6 +29,7 @@ void Monitor::run() {
       parker_.park();
     }
     asleep_.store(false, kSeqCst);
+    if (stop_.load(kSeqCst)) return;  // The token of stop() and that of a kick may have been one.
     if (!parker_.park(Deadline::after(kPeriod))) look();
   }
 }
