@@ -81,7 +81,8 @@ class Runtime {
     return first.join();
   }
 
-  // Like rearm::spawn, from any thread. A fiber that is spawned before run() waits for it.
+  // Like rearm::spawn, from any thread. A fiber that is spawned before run() waits for it; one that
+  // a plain thread spawns while the run ends is run to its end in that run, or waits for the next.
   template <std::invocable F>
   auto spawn(F&& function, SpawnOptions options = {},
              const std::source_location& site = std::source_location::current()) {

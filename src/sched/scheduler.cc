@@ -162,12 +162,6 @@ void Scheduler::set_control(Control* control) {
   control_ = control;
 }
 
-void Scheduler::finish() {
-  finished_.store(true, kSeqCst);
-  idle_.wake_all();
-  poller_->wake();
-}
-
 // --- Fibers. ---
 
 void Scheduler::bury(Fiber& fiber) {
@@ -200,7 +194,16 @@ void Scheduler::finish_if_all_ended() {
   if (finished()) return;
   // Of two workers whose last fibers end at the same time, the second one here sees both ends.
   if (processors_.size() > 1) end_checks_.fetch_add(1, kAcqRel);
-  if (alive() == 0) finish();
+  if (alive() != 0) return;
+  {
+    // A plain thread may be spawning. What it has injected, and somebody has taken, is seen now;
+    // what it injects from here on waits for the next run().
+    MutexLock lock(injected_mu_);
+    if (alive() != 0) return;
+    finished_.store(true, kSeqCst);
+  }
+  idle_.wake_all();
+  poller_->wake();
 }
 
 // --- Work that any worker may take. ---
@@ -223,6 +226,7 @@ FiberList Scheduler::take_injected() {
   FiberList share;
   if (!has_injected()) return share;
   MutexLock lock(injected_mu_);
+  if (finished()) return share;
   const std::size_t fair = injected_.size() / processors_.size() + 1;
   for (std::size_t n = std::min<std::size_t>(fair, RunQueue::kCapacity / 2); n > 0; --n) {
     Fiber* const fiber = injected_.pop_front();

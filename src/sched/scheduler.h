@@ -86,7 +86,7 @@ class Scheduler {
 
   void inject(Fiber& fiber);
   void inject(FiberList& fibers);
-  // A fair share of what was injected, possibly nothing.
+  // A fair share of what was injected, possibly nothing; nothing once the run has finished.
   [[nodiscard]] FiberList take_injected() REARM_EXCLUDES(injected_mu_);
   [[nodiscard]] bool has_injected() const noexcept { return injected_size_.load(kRelaxed) != 0; }
   // Whether there is a fiber in any queue, or reason to stop.
@@ -153,7 +153,6 @@ class Scheduler {
 
   struct Threads;
 
-  void finish();
   [[nodiscard]] std::uint64_t alive() const noexcept;
   [[nodiscard]] std::int64_t earliest_timer_ns() const noexcept;
 

@@ -23,10 +23,10 @@ constexpr std::array kKinds = {
     Kind{"idle", &make_idle_program, "sleeper maker finisher"},
     Kind{"timer", &make_timer_program, "waiter expire publish restart"},
     Kind{"turn", &make_turn_program, "holder inject timer"},
-    Kind{"workers", &make_worker_program, "worker last spawn publish report drop"},
+    Kind{"workers", &make_worker_program, "worker last spawn publish report drop late"},
 };
 
-constexpr std::array<std::string_view, 49> kScenarios = {
+constexpr std::array<std::string_view, 51> kScenarios = {
     "wait/park+publish",
     "wait/park+publish+publish",
     "wait/park+publish+withdraw",
@@ -74,8 +74,10 @@ constexpr std::array<std::string_view, 49> kScenarios = {
     "workers/worker+worker+spawn",
     "workers/worker+report",
     "workers/worker+drop",
+    "workers/worker+late",
     "workers/last+publish",
     "workers/worker+worker+report",
+    "workers/worker+worker+late",
 };
 
 }  // namespace

@@ -9,9 +9,10 @@
 // real fibers on stacks of their own), publish (a plain thread that ends the first fiber's wait),
 // spawn (the same, after it has spawned a fiber that spawns another), report (the first fiber reads
 // from a descriptor, and this makes it readable), last (a worker that destroys the runtime when it
-// comes home; nobody may touch it then), drop (drops the handle of a fiber that has a result).
-// Without publish, spawn and report the first fiber spawns one that ends its wait. All workers must
-// come home when the last fiber has ended.
+// comes home; nobody may touch it then), drop (drops the handle of a fiber that has a result), late
+// (spawns a fiber that waits, and ends its wait, while the run may be ending). Without publish,
+// spawn and report the first fiber spawns one that ends its wait. All workers must come home when
+// the last fiber has ended.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -182,12 +183,15 @@ struct WorkerThings {
   std::array<std::unique_ptr<Worker>, 2> workers;
   std::array<Worker*, kMaxThreads> current{};
   WaitWord gate;
+  WaitWord late_gate;
   JoinHandle<Outcome> handle;
   Fd fd;
   int file = -1;
   int to_run = 0;
   int have_run = 0;
   int results_gone = 0;
+  int late_begun = 0;
+  int late_ended = 0;
   bool is_destroyed = false;
 };
 
@@ -272,6 +276,15 @@ class WorkerProgram final : public RuntimeProgram {
       kernel.make_ready(all.file, Ready::of(Direction::kRead));
     } else if (actor_of(index) == "drop") {
       all.handle.detach();
+    } else if (actor_of(index) == "late") {
+      all.runtime
+          .spawn([this] {
+            ++things_->late_begun;
+            wait_at(things_->late_gate);
+            ++things_->late_ended;
+          })
+          .detach();
+      open(all.late_gate);
     } else {
       open(all.gate);
     }
@@ -299,6 +312,9 @@ class WorkerProgram final : public RuntimeProgram {
     }
     if (has("drop") && things_->results_gone != 1) {
       violation("result", "it was destroyed %d times", things_->results_gone);
+    }
+    if (things_->late_begun != things_->late_ended) {
+      violation("run", "it has ended, and a fiber is left half-way");
     }
   }
 

@@ -295,6 +295,16 @@ MUTANTS = [
          ('  if (stopping()) request_stop();\n',
           ''),
      ]),
+    ('finish-second-look', 'src/sched/scheduler.cc',
+     'a run ends under a fiber that was spawned from outside just now', [
+         ('    if (alive() != 0) return;\n    finished_',
+          '    finished_'),
+     ]),
+    ('take-after-finish', 'src/sched/scheduler.cc',
+     'a fiber is begun after the end of the run, and left half-way', [
+         ('  if (finished()) return share;\n',
+          ''),
+     ]),
     ('alive-order', 'src/sched/scheduler.cc',
      'a run ends under a living fiber: starts are summed before ends', [
          ('  std::uint64_t ended = 0;\n'
