@@ -3,13 +3,13 @@
 #include <array>
 #include <cstdlib>
 
-#if defined(__linux__)
+#if REARM_HAS_EPOLL
 #include "poller/backend_epoll.h"
 #endif
-#if __has_include(<port.h>)
+#if REARM_HAS_EVENT_PORT
 #include "poller/backend_event_port.h"
 #endif
-#if __has_include(<sys/event.h>)
+#if REARM_HAS_KQUEUE
 #include "poller/backend_kqueue.h"
 #endif
 #include "poller/backend_poll.h"
@@ -30,13 +30,13 @@ constexpr Entry entry() {
 
 // The default first.
 constexpr std::array kBackends = {
-#if defined(__linux__)
+#if REARM_HAS_EPOLL
     entry<EpollBackend>(),
 #endif
-#if __has_include(<port.h>)
+#if REARM_HAS_EVENT_PORT
     entry<EventPortBackend>(),
 #endif
-#if __has_include(<sys/event.h>)
+#if REARM_HAS_KQUEUE
     entry<KqueueBackend>(),
 #endif
     entry<PollBackend>(),

@@ -41,11 +41,10 @@ OWNED_WORDS = [
     (r"(?i)\b\w*worker\w*", r"src/(base|poller)/", None),
     (r"\bfd_?\b|\bsocket\b|\bsockaddr\w*", r"src/base/", None),
     (r"\bsockaddr\w*|<sys/socket\.h>|<netinet/", r"src/(base|sched)/", None),
-    # backend.cc lists the backends, so it asks which headers there are.
     (r"\bkqueue\b|\bkevent\b|<sys/event\.h>", r"(src|include)/",
-     r"src/poller/backend(_kqueue\.|\.cc)"),
+     r"src/poller/backend_kqueue\."),
     (r"\bport_(associate|dissociate|get|getn|send|alert)\b|<port\.h>", r"(src|include)/",
-     r"src/poller/backend(_event_port\.|\.cc)"),
+     r"src/poller/backend_event_port\."),
 ]
 
 # Spelled so that this file does not contain what it forbids.
