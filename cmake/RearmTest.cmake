@@ -23,13 +23,27 @@ option(REARM_TEST_PRECOMPILE
 set(REARM_TEST_BACKENDS "poll;event_port;kqueue" CACHE STRING
     "Backends beside the default over which the tests of scheduler and sockets run, too")
 
+# rearm_other_backends(<variable>): those of REARM_TEST_BACKENDS that a test can be run over beside
+# the default: with the emulations each of them, else what the system itself has.
+function(rearm_other_backends variable)
+  set(backends ${REARM_TEST_BACKENDS})
+  if(NOT TARGET rearm_emulated_poller)
+    get_target_property(native rearm_poller REARM_BACKENDS)
+    list(POP_FRONT native)
+    string(REPLACE ";" "|" native "${native}")
+    list(FILTER backends INCLUDE REGEX "^(${native})$")
+  endif()
+  set(${variable} ${backends} PARENT_SCOPE)
+endfunction()
+
 # rearm_test(NAME <name> SOURCES <file>... [LIBS <target>...] LABELS <label>... [TIMEOUT <seconds>])
 #
 # LABELS: unit, conformance, io: each case is a ctest test, in a process of its own;
 #         race, stress: the whole program is one test and has the machine to itself;
 #         slow, in addition, keeps a test out of `scripts/test --quick`.
-# Programs that use a runtime run once more over each of REARM_TEST_BACKENDS, as one test each, with
-# the labels `backend` and the backend's name; in slow builds not those that keep the machine busy.
+# Programs that use a runtime run once more over each of rearm_other_backends(), as one test each,
+# with the labels `backend` and the backend's name; in slow builds not those that keep the machine
+# busy.
 # TIMEOUT: seconds for one ctest test; 30 by default, 300 for race and stress.
 function(rearm_test)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES;LIBS;LABELS")
@@ -96,8 +110,9 @@ function(rearm_test)
   if(whole_program AND REARM_TEST_TIMEOUT_SCALE GREATER 1)
     return()
   endif()
-  if(TARGET rearm_emulated_poller AND arg_LIBS MATCHES "rearm::(sched|net)")
-    foreach(backend IN LISTS REARM_TEST_BACKENDS)
+  if(arg_LIBS MATCHES "rearm::(sched|net)")
+    rearm_other_backends(backends)
+    foreach(backend IN LISTS backends)
       set(test ${arg_NAME}.over_${backend})
       add_test(NAME ${test} COMMAND ${arg_NAME} --gtest_brief=1)
       math(EXPR timeout "300 * ${REARM_TEST_TIMEOUT_SCALE}")
