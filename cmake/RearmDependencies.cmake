@@ -1,5 +1,14 @@
 # What Rearm is built from: threads, Boost.Context for the fibers alone, ccache if it is there.
 
+# illumos has its 64-bit libraries beside those of 32 bits, where CMake does not look by itself, and
+# sockets outside of its C library.
+if(CMAKE_SYSTEM_NAME STREQUAL "SunOS")
+  if(NOT CMAKE_LIBRARY_ARCHITECTURE)
+    set(CMAKE_LIBRARY_ARCHITECTURE amd64)
+  endif()
+  set(REARM_SOCKET_LIBRARIES socket nsl)
+endif()
+
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 

@@ -29,11 +29,13 @@ install(
 
 # A static archive does not know what it needs, so its users must be told; a shared library does,
 # and there only `pkg-config --static` has to say it.
+list(TRANSFORM REARM_SOCKET_LIBRARIES PREPEND " -l" OUTPUT_VARIABLE _rearm_pc_libs)
+string(CONCAT _rearm_pc_libs "-lboost_context" ${_rearm_pc_libs})
 if(BUILD_SHARED_LIBS)
   set(REARM_PC_LIBS "")
-  set(REARM_PC_LIBS_PRIVATE "-lboost_context")
+  set(REARM_PC_LIBS_PRIVATE "${_rearm_pc_libs}")
 else()
-  set(REARM_PC_LIBS " -lboost_context")
+  set(REARM_PC_LIBS " ${_rearm_pc_libs}")
   set(REARM_PC_LIBS_PRIVATE "")
 endif()
 foreach(dir IN ITEMS LIBDIR INCLUDEDIR)
