@@ -23,14 +23,16 @@ if(TARGET Boost::context)
 else()
   set(_rearm_sched_default OFF)
 endif()
+set(_rearm_boost_packages
+    "(Debian and Ubuntu: libboost-context-dev; elsewhere `scripts/setup native` names it)")
 if(NOT DEFINED REARM_BUILD_SCHED AND NOT TARGET Boost::context)
   message(STATUS "Boost.Context >= 1.74 not found: building rearm::base and rearm::poller only "
-                 "(Debian and Ubuntu: libboost-context-dev)")
+                 "${_rearm_boost_packages}")
 endif()
 option(REARM_BUILD_SCHED "Build fibers and sockets; needs Boost.Context" ${_rearm_sched_default})
 if(REARM_BUILD_SCHED AND NOT TARGET Boost::context)
   message(FATAL_ERROR "REARM_BUILD_SCHED is ON, but Boost.Context >= 1.74 was not found "
-                      "(Debian and Ubuntu: libboost-context-dev)")
+                      "${_rearm_boost_packages}")
 endif()
 
 if(PROJECT_IS_TOP_LEVEL AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)

@@ -17,7 +17,8 @@ fail() {
 }
 elapsed() { printf '%02d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
 
-jobs=$(getconf _NPROCESSORS_ONLN)
+# NetBSD's getconf knows it by the name without the underscore.
+jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || getconf NPROCESSORS_ONLN 2>/dev/null || echo 1)
 
 # watch_step LOG COMMAND...
 # Runs the command with its output in LOG, printing the log's last line every ten seconds. If it
