@@ -105,7 +105,7 @@ void Scheduler::start_threads() {
   REARM_CHECK(threads_ == nullptr, "Runtime::run() was called while it is in progress");
   auto threads = std::make_unique<Threads>();
   for (std::size_t i = 0; i < processors_.size(); ++i) {
-    threads->workers.push_back(std::make_unique<Worker>(*this, *processors_[i], i));
+    threads->workers.push_back(std::make_unique<Worker>(*this, *processors_[i]));
     if (report_stack_overflow_) threads->handler_stacks.emplace_back();
   }
   threads->threads.reserve(processors_.size() - 1);

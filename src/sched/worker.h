@@ -21,7 +21,6 @@
 // runnable: on few cores the wake-up costs more than the fiber (25 us against 1).
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include "sched/fiber.h"
@@ -34,8 +33,8 @@ class Scheduler;
 
 class Worker {
  public:
-  Worker(Scheduler& scheduler, Processor& processor, std::size_t index) noexcept
-      : scheduler_(scheduler), processor_(processor), index_(index) {}
+  Worker(Scheduler& scheduler, Processor& processor) noexcept
+      : scheduler_(scheduler), processor_(processor) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -107,7 +106,6 @@ class Worker {
 
   Scheduler& scheduler_;
   Processor& processor_;
-  const std::size_t index_;
   IdleWorkers::Sleeper sleeper_;
 
   Context::Thread* thread_ = nullptr;  // While run() is in progress.

@@ -174,7 +174,7 @@ struct WorkerThings {
   WorkerThings() {
     Scheduler& scheduler = runtime.scheduler();
     for (std::size_t i = 0; i < workers.size(); ++i) {
-      workers[i] = std::make_unique<Worker>(scheduler, *scheduler.processors()[i], i);
+      workers[i] = std::make_unique<Worker>(scheduler, *scheduler.processors()[i]);
     }
   }
 
