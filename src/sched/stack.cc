@@ -33,6 +33,14 @@ constexpr int kForStacks = MAP_STACK;
 constexpr int kForStacks = 0;
 #endif
 
+// Says that the contents of pages are not needed, so that the system may have them back. Linux does
+// so at once by another name, by which the others only mean that they are not needed soon.
+#if defined(__linux__)
+constexpr int kForget = MADV_DONTNEED;
+#else
+constexpr int kForget = MADV_FREE;
+#endif
+
 constexpr std::size_t kStacksPerMapping = 64;
 
 // All within the first page, with room left for a fiber of ordinary depth.
@@ -129,7 +137,7 @@ void StackPool::give_back(Stack* list, std::size_t count) {
     // The first page stays: it holds the Stack, and every fiber needs it.
     std::byte* const keep = reinterpret_cast<std::byte*>(reinterpret_cast<std::uintptr_t>(stack) /
                                                          page_bytes_ * page_bytes_);
-    ::madvise(stack->base, static_cast<std::size_t>(keep - stack->base), MADV_DONTNEED);
+    ::madvise(stack->base, static_cast<std::size_t>(keep - stack->base), kForget);
   }
   MutexLock lock(mu_);
   last->next_free = free_;

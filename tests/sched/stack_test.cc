@@ -27,13 +27,20 @@ void give_back(StackPool& pool, Stack* stack) {
   pool.give_back(stack, 1);
 }
 
+// The types of mincore()'s arguments are each system's own.
+template <class Address, class State>
+std::size_t count_resident(int (*function)(Address, std::size_t, State*), std::byte* base,
+                           std::size_t pages) {
+  std::vector<State> resident(pages);
+  void* const address = base;
+  if (function(static_cast<Address>(address), pages * kPage, resident.data()) != 0) return pages;
+  return static_cast<std::size_t>(
+      std::ranges::count_if(resident, [](State page) { return (page & 1) != 0; }));
+}
+
 // How many pages of the usable part of a stack are in memory.
 std::size_t resident_pages(const Stack& stack) {
-  const std::size_t pages = stack.bytes / kPage;
-  std::vector<unsigned char> resident(pages);
-  if (::mincore(stack.base, pages * kPage, resident.data()) != 0) return pages;
-  return static_cast<std::size_t>(
-      std::ranges::count_if(resident, [](unsigned char page) { return (page & 1) != 0; }));
+  return count_resident(&::mincore, stack.base, stack.bytes / kPage);
 }
 
 TEST(StackPool, StacksAreOfTheSizeAskedForAndDoNotOverlap) {
@@ -83,10 +90,15 @@ TEST(StackPool, DeepPagesAreGivenBackToTheSystem) {
   std::memset(stack->base, 1, stack->bytes);
   EXPECT_EQ(resident_pages(*stack), stack->bytes / kPage);
   give_back(pool, stack);
-  // At most the page that holds the Stack itself stays.
+#if defined(__linux__)
+  // At most the page that holds the Stack itself stays. (Other systems take them when they need
+  // them.)
   EXPECT_LE(resident_pages(*stack), 1U);
+#endif
   ASSERT_EQ(pool.take(), stack);
+#if defined(__linux__)
   EXPECT_EQ(stack->base[0], std::byte{0});
+#endif
   give_back(pool, stack);
 }
 
