@@ -48,6 +48,37 @@ SocketAddress ipv6(const in6_addr& host, std::uint16_t port, std::uint32_t scope
   return SocketAddress::from_native(&native, sizeof(native));
 }
 
+// Where an address begins with its length, a kernel fills that in and takes what it was given for
+// nothing; equal addresses are to be equal bytes, so that it is always filled in here.
+template <class Native>
+void write_length([[maybe_unused]] std::byte* bytes, [[maybe_unused]] std::size_t size) {
+  if constexpr (requires(Native native) { native.sa_len; }) {
+    Native native{};
+    const std::size_t head = std::min(size, sizeof(native));
+    std::memcpy(&native, bytes, head);
+    native.sa_len = static_cast<decltype(native.sa_len)>(size);
+    std::memcpy(bytes, &native, head);
+  }
+}
+
+// How long a native address is without what says nothing. Linux says exactly what it means, and a
+// path that begins with zero is a name. Elsewhere zeros may follow a path, and a socket without a
+// name may have a path of zeros alone.
+std::size_t length_without_padding([[maybe_unused]] const std::byte* bytes, std::size_t size) {
+#if !defined(__linux__)
+  sockaddr native{};
+  std::memcpy(&native, bytes, std::min(size, sizeof(native)));
+  if (native.sa_family == AF_UNIX && size > kPathOffset) {
+    size = std::min(size, sizeof(sockaddr_un));
+    const std::byte* const path = bytes + kPathOffset;
+    const std::byte* const end = std::find(path, bytes + size, std::byte{0});
+    const auto length = static_cast<std::size_t>(end - path);
+    return length == 0 ? kPathOffset : std::min(kPathOffset + length + 1, size);
+  }
+#endif
+  return size;
+}
+
 template <class Number>
 std::optional<Number> number_of(std::string_view text) {
   Number number{};
@@ -157,7 +188,11 @@ Result<SocketAddress> SocketAddress::unix_path(std::string_view path) {
 SocketAddress SocketAddress::from_native(const void* address, std::size_t size) noexcept {
   SocketAddress result;
   result.size_ = static_cast<std::uint32_t>(std::min(size, kCapacity));
-  if (result.size_ != 0) std::memcpy(result.storage_.data(), address, result.size_);
+  if (result.size_ == 0) return result;
+  std::memcpy(result.storage_.data(), address, result.size_);
+  const std::size_t length = length_without_padding(result.storage_.data(), result.size_);
+  result.size_ = static_cast<std::uint32_t>(length);
+  write_length<sockaddr>(result.storage_.data(), length);
   return result;
 }
 
