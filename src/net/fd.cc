@@ -120,6 +120,7 @@ Runtime& FdAccess::current_runtime() {
 Result<Fd> FdAccess::adopt(PollerCore& poller, int number, std::uint8_t traits) {
   const auto descriptor = poller.add(number);
   if (!descriptor) return std::unexpected(descriptor.error());
+  raise_no_sigpipe(number);
   Fd fd;
   fd.descriptor_ = *descriptor;
   fd.generation_ = (*descriptor)->generation;
@@ -171,7 +172,7 @@ ssize_t without_sigpipe(NoSigpipe& no_sigpipe, ssize_t n) {
 
 ssize_t write_once(int fd, bool is_socket, ConstBuffer buffer) {
   const std::size_t bytes = std::min(buffer.size(), kMaxTransfer);
-  if (is_socket) return result_or_errno(::send(fd, buffer.data(), bytes, MSG_NOSIGNAL));
+  if (is_socket) return result_or_errno(::send(fd, buffer.data(), bytes, kNoSignal));
   NoSigpipe no_sigpipe;
   return without_sigpipe(no_sigpipe, ::write(fd, buffer.data(), bytes));
 }
@@ -182,7 +183,7 @@ ssize_t writev_once(int fd, bool is_socket, iovec* vectors, std::size_t count) {
     msghdr message{};
     message.msg_iov = vectors;
     message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
-    return result_or_errno(::sendmsg(fd, &message, MSG_NOSIGNAL));
+    return result_or_errno(::sendmsg(fd, &message, kNoSignal));
   }
   NoSigpipe no_sigpipe;
   return without_sigpipe(no_sigpipe, ::writev(fd, vectors, static_cast<int>(count)));

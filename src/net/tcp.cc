@@ -15,6 +15,25 @@ namespace {
 
 constexpr std::uint8_t kStreamTraits = FdAccess::kIsSocket | FdAccess::kShortReadDrains;
 
+// macOS counts SO_LINGER in ticks of its clock.
+#if defined(SO_LINGER_SEC)
+constexpr int kLingerSeconds = SO_LINGER_SEC;
+#else
+constexpr int kLingerSeconds = SO_LINGER;
+#endif
+
+// Not all systems that let listeners share a port balance between them: FreeBSD has another option
+// for that, and older illumos has none at all.
+std::error_code share_port([[maybe_unused]] int fd) {
+#if defined(SO_REUSEPORT_LB)
+  return detail::set_option(fd, SOL_SOCKET, SO_REUSEPORT_LB, 1);
+#elif defined(SO_REUSEPORT)
+  return detail::set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+#else
+  return Errc::kNotSupported;
+#endif
+}
+
 template <class Set>
 Result<void> with_number(const Fd& fd, Set&& set) {
   const auto operation = FdAccess::Operation::shared(fd, Direction::kWrite);
@@ -58,7 +77,7 @@ Result<void> TcpStream::set_keep_alive(bool on) {
 Result<void> TcpStream::set_linger(int seconds) {
   return with_number(*this, [seconds](int fd) -> std::error_code {
     const linger option{.l_onoff = seconds >= 0 ? 1 : 0, .l_linger = seconds >= 0 ? seconds : 0};
-    if (::setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option)) == 0) return {};
+    if (::setsockopt(fd, SOL_SOCKET, kLingerSeconds, &option, sizeof(option)) == 0) return {};
     return last_error();
   });
 }
@@ -72,7 +91,7 @@ Result<TcpListener> TcpListener::bind(const SocketAddress& address, const Option
   const int fd = socket->fd();
   std::error_code error;
   if (options.reuse_address) error = detail::set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  if (!error && options.reuse_port) error = detail::set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (!error && options.reuse_port) error = share_port(fd);
   if (!error && address.family() == SocketAddress::Family::kIpv6) {
     error = detail::set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
   }

@@ -6,6 +6,7 @@
 
 #include "net/fd_access.h"
 #include "net/native_socket.h"
+#include "net/no_sigpipe.h"
 
 namespace rearm {
 
@@ -69,7 +70,7 @@ Result<void> UdpSocket::send_to(ConstBuffer datagram, const SocketAddress& to, D
   auto operation = FdAccess::Operation::shared(*this, Direction::kWrite);
   if (operation.refused()) return operation.error();
   const auto n = operation.perform(deadline, [&](int fd) {
-    return result_or_errno(::sendto(fd, datagram.data(), datagram.size(), MSG_NOSIGNAL,
+    return result_or_errno(::sendto(fd, datagram.data(), datagram.size(), detail::kNoSignal,
                                     static_cast<const sockaddr*>(to.data()),
                                     static_cast<socklen_t>(to.size())));
   });

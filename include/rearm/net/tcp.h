@@ -40,7 +40,7 @@ class TcpListener : private Socket {
   struct Options {
     int backlog = 4096;         // Connections that wait to be accepted; the system may take fewer.
     bool reuse_address = true;  // Bind although old connections linger in TIME_WAIT.
-    bool reuse_port = false;    // Let several listeners share the port, the kernel balancing.
+    bool reuse_port = false;    // Let several listeners share the port; Linux and FreeBSD balance.
     bool ipv6_only = false;     // An IPv6 wildcard does not take IPv4 connections.
   };
 
