@@ -1,8 +1,13 @@
 // What the tests of the net room share: connected pairs of our own streams, over any transport.
 #pragma once
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <tuple>
 #include <utility>
 
@@ -62,6 +67,30 @@ template <class Stream>
 void fill_up(Stream& stream) {
   expect_error(write_until_error(stream, at_once()), Errc::kTimedOut);
 }
+
+// A directory for the Unix sockets of one test.
+class SocketDirectory {
+ public:
+  SocketDirectory() {
+    if (::mkdtemp(path_) == nullptr) (void)require(-1, "mkdtemp");
+  }
+  SocketDirectory(const SocketDirectory&) = delete;
+  SocketDirectory& operator=(const SocketDirectory&) = delete;
+  ~SocketDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  // A path that nothing else has.
+  [[nodiscard]] std::string fresh_path() { return path_ + ("/" + std::to_string(++count_)); }
+  [[nodiscard]] SocketAddress fresh() {
+    return expect_value(SocketAddress::unix_path(fresh_path()));
+  }
+
+ private:
+  char path_[32] = "/tmp/rearm-test-XXXXXX";
+  int count_ = 0;
+};
 
 struct TcpPair {
   TcpStream a;

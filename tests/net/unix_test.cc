@@ -26,12 +26,7 @@ using test::patience;
 
 class UnixTest : public test::WorkersTest {
  protected:
-  // A name that no other test of this machine has.
-  static SocketAddress abstract_name() {
-    static std::atomic<int> number{0};
-    return expect_value(SocketAddress::unix_path("@rearm-test-" + std::to_string(::getpid()) + "-" +
-                                                 std::to_string(++number)));
-  }
+  test::SocketDirectory directory_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Net, UnixTest, ::testing::Values(1, 2), test::workers_test_name);
@@ -53,9 +48,7 @@ void ping_pong(UnixListener& listener, const SocketAddress& address) {
 }
 
 TEST_P(UnixTest, APathInTheFileSystemConnects) {
-  char directory[] = "/tmp/rearm-test-XXXXXX";
-  ASSERT_NE(::mkdtemp(directory), nullptr);
-  const std::string path = std::string(directory) + "/socket";
+  const std::string path = directory_.fresh_path();
   run([&] {
     const SocketAddress address = expect_value(SocketAddress::unix_path(path));
     UnixListener listener = expect_value(UnixListener::bind(address));
@@ -70,12 +63,15 @@ TEST_P(UnixTest, APathInTheFileSystemConnects) {
     expect_ok(UnixListener::bind(address));
     EXPECT_EQ(::unlink(path.c_str()), 0);
   });
-  EXPECT_EQ(::rmdir(directory), 0);
 }
+
+#if defined(__linux__)
 
 TEST_P(UnixTest, AnAbstractNameConnectsAndVanishes) {
   run([] {
-    const SocketAddress address = abstract_name();
+    // A name that no other test of this machine has.
+    const SocketAddress address =
+        expect_value(SocketAddress::unix_path("@rearm-test-" + std::to_string(::getpid())));
     UnixListener listener = expect_value(UnixListener::bind(address));
     ping_pong(listener, address);
     expect_ok(listener.close());
@@ -85,9 +81,10 @@ TEST_P(UnixTest, AnAbstractNameConnectsAndVanishes) {
 }
 
 // unix(7): connect() says EAGAIN while the backlog is full, and no report ever says otherwise.
+// Other systems refuse the connection.
 TEST_P(UnixTest, ConnectWaitsWhileTheBacklogIsFull) {
-  run([] {
-    const SocketAddress address = abstract_name();
+  run([this] {
+    const SocketAddress address = directory_.fresh();
     UnixListener listener = expect_value(UnixListener::bind(address, {.backlog = 0}));
     std::list<UnixStream> filling;
     for (;;) {
@@ -110,7 +107,7 @@ TEST_P(UnixTest, ConnectWaitsWhileTheBacklogIsFull) {
 
 TEST_P(UnixTest, AStopEndsAConnectThatWaitsForTheBacklog) {
   run([this] {
-    const SocketAddress address = abstract_name();
+    const SocketAddress address = directory_.fresh();
     const UnixListener listener = expect_value(UnixListener::bind(address, {.backlog = 0}));
     std::list<UnixStream> filling;
     while (auto stream = UnixStream::connect(address, Deadline::after(1ms))) {
@@ -123,9 +120,17 @@ TEST_P(UnixTest, AStopEndsAConnectThatWaitsForTheBacklog) {
   });
 }
 
+#else
+
+TEST_P(UnixTest, AbstractNamesAreLinuxAlone) {
+  expect_error(SocketAddress::unix_path("@rearm-test"), Errc::kNotSupported);
+}
+
+#endif
+
 TEST_P(UnixTest, ClosingAListenerWakesItsAcceptor) {
-  run([] {
-    UnixListener listener = expect_value(UnixListener::bind(abstract_name()));
+  run([this] {
+    UnixListener listener = expect_value(UnixListener::bind(directory_.fresh()));
     auto accepting = spawn([&listener] { return listener.accept(patience()); });
     test::let_park();
     expect_ok(listener.close());

@@ -18,7 +18,8 @@ class UnixStream : public Socket {
   [[nodiscard]] static Result<UnixStream> adopt(int fd);
 
   // Connects to SocketAddress::unix_path(). Parks while the listener's backlog is full: the kernel
-  // does not say when there is room, so that wait looks again every few milliseconds.
+  // does not say when there is room, so that wait looks again every few milliseconds. (Linux; other
+  // systems say ECONNREFUSED at once.)
   // Errors: ENOENT, ECONNREFUSED, EACCES and the like, as connect(2) has them.
   [[nodiscard]] static Result<UnixStream> connect(const SocketAddress& address,
                                                   Deadline deadline = {});
