@@ -1,9 +1,10 @@
 #!/bin/sh
-# build.sh ZIG TARGET SYSTEM SOURCE WORK: builds the poller room, and a program that uses it, for
-# another system. Zig brings a Clang and the headers of the systems it knows.
+# build.sh ZIG TARGET SYSTEM SOURCE WORK ROOMS BOOST: builds the poller room, and a program that
+# uses it, for another system, and compiles the file ROOMS if there is one. Zig brings a Clang and
+# the headers of the systems it knows; those of Boost are in the directory BOOST.
 set -eu
 
-zig=$1 target=$2 system=$3 source=$4 work=$5
+zig=$1 target=$2 system=$3 source=$4 work=$5 rooms=$6 boost=$7
 if [ ! -x "$zig" ]; then
   echo "skipped: no cross compiler. scripts/setup test installs the Python package ziglang, if a"
   echo "package index can be reached; or set REARM_ZIG to a zig executable."
@@ -30,3 +31,11 @@ cmake --build "$work/build" -j 2
 program=$(find "$work/build" -maxdepth 1 -name consumer)
 [ -n "$program" ] || { echo "no program was linked"; exit 1; }
 file "$program" 2>/dev/null || true
+
+[ -n "$rooms" ] || exit 0
+# Nothing else of that directory, which may be where this machine's own headers are.
+mkdir "$work/include"
+ln -s "$boost/boost" "$work/include/boost"
+"$work/c++" -std=c++23 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
+  -Wold-style-cast -Wcast-qual -Wundef -Werror -DREARM_DEBUG_CHECKS=1 \
+  -I "$source/include" -I "$source/src" -isystem "$work/include" -c -o "$work/rooms.o" "$rooms"
