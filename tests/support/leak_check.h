@@ -37,7 +37,7 @@ namespace rearm::test {
   while (const dirent* const entry = ::readdir(directory)) {
     char* end = nullptr;
     const int fd = static_cast<int>(std::strtol(entry->d_name, &end, 10));
-    if (end == entry->d_name || fd == ::dirfd(directory)) continue;
+    if (end == entry->d_name || fd == dirfd(directory)) continue;  // A macro on NetBSD.
     char target[256];
     const std::string path = "/proc/self/fd/" + std::string(entry->d_name);
     const ssize_t size = ::readlink(path.c_str(), target, sizeof(target));
