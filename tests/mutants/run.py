@@ -100,7 +100,7 @@ class Scratch:
                 return f"{program.name}: hangs", time.monotonic() - start
             if done.returncode != 0:
                 failed = re.search(r"^\[  FAILED  \] (\S+)", done.stdout, re.M)
-                said = re.search(r"^(rearm|G\d|leak|deadlock|queue|check): .*",
+                said = re.search(r"^(rearm|G\d|leak|deadlock|memory|queue|result|run|check): .*",
                                  done.stderr + done.stdout, re.M)
                 what = failed or said
                 name = what.group(1 if failed else 0).rstrip(",") if what else "crashes"
