@@ -143,16 +143,19 @@ Result<Fd> FdAccess::adopt_own(Runtime& runtime, int number, std::uint8_t traits
 }
 
 Result<void> FdAccess::set_deadline(const Fd& fd, Direction direction, Deadline deadline) {
-  const Operation operation = Operation::shared(fd, direction);
-  if (operation.refused()) return operation.error();
-  Descriptor& descriptor = operation.descriptor();
-  if (deadline.is_standing()) deadline = Deadline::never();
-  // Store first, then withdraw: pairs with Operation::wait().
-  descriptor.standing_deadline_ns(direction).store(deadline.ns(), kSeqCst);
-  // Whoever waits looks at the deadline again.
-  if (Waiter* const waiter = descriptor.withdraw(direction, WakeReason::kReady)) {
-    Worker::wake(*waiter);
+  Waiter* waiter = nullptr;
+  {
+    const Operation operation = Operation::shared(fd, direction);
+    if (operation.refused()) return operation.error();
+    Descriptor& descriptor = operation.descriptor();
+    if (deadline.is_standing()) deadline = Deadline::never();
+    // Store first, then withdraw: pairs with Operation::wait().
+    descriptor.standing_deadline_ns(direction).store(deadline.ns(), kSeqCst);
+    waiter = descriptor.withdraw(direction, WakeReason::kReady);
   }
+  // Whoever waits looks at the deadline again. After the operation has left: the fiber that is
+  // woken may be the last one, and its runtime be destroyed with all of its descriptors.
+  if (waiter != nullptr) Worker::wake(*waiter);
   return {};
 }
 
