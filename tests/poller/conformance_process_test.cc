@@ -144,7 +144,7 @@ int use_in_child(Poller& inherited, Token parked, Token idle, std::string_view b
   return own->close(*token) ? 0 : 10;
 }
 
-// R57, G8: the kernel's object is shared with a child, or missing there. The child is told so by
+// G8: the kernel's object is shared with a child, or missing there. The child is told so by
 // name, changes nothing of the parent's, and may have a poller of its own.
 TEST_P(Conformance, AForkedChildIsRefusedByNameAndTheParentGoesOn) {
   FdPair pair = socket_pair();
@@ -235,7 +235,7 @@ TEST_P(Conformance, ADestroyedPollerLeavesTheDescriptorsOfOthersAlone) {
   EXPECT_EQ(close(token), 1U);
 }
 
-// R57 (golang/go#22606): pollers come and go, each whole.
+// Pollers come and go, each whole.
 TEST_P(Conformance, PollersComeAndGo) {
   for (int i = 0; i < 200; ++i) {
     auto opened = open_poller(GetParam());

@@ -1,0 +1,190 @@
+"""The mutants of sched, net and testing; see mutants.py for what an entry is."""
+
+MUTANTS = [
+    ('switch-under-lock', 'src/sched/context.h',
+     'G7: a lock held across a switch is not noticed', [
+         ('  check_no_lock_held();\n',
+          ''),
+     ]),
+    ('rest-second-look', 'src/sched/worker.cc',
+     'a worker sleeps without looking for work once more', [
+         ('  if ((scheduler_.has_work() || scheduler_.poll_turn_is_free()) && '
+          'idle.leave(sleeper_)) return;\n',
+          ''),
+     ]),
+    ('rest-poll-turn', 'src/sched/worker.cc',
+     'nobody waits in the kernel: the poll turn came free meanwhile', [
+         ('(scheduler_.has_work() || scheduler_.poll_turn_is_free()) &&',
+          'scheduler_.has_work() &&'),
+     ]),
+    ('pick-second-look', 'src/sched/idle.h',
+     'a search that found nobody is taken back, and a sleeper that came meanwhile is not seen', [
+         ('    while (anybody()) {\n',
+          '    if (anybody()) {\n'),
+     ]),
+    ('found-passes-on', 'src/sched/worker.cc',
+     'a worker that found something does not wake the next one', [
+         ('    if (scheduler_.has_work()) scheduler_.wake_one();\n',
+          ''),
+     ]),
+    ('inject-uncounted', 'src/sched/scheduler.cc',
+     'a runtime is destroyed while somebody who has injected its last fiber looks whom to wake', [
+         ('void Scheduler::inject(Fiber& fiber) {\n  const Outside outside(*this);\n',
+          'void Scheduler::inject(Fiber& fiber) {\n'),
+     ]),
+    ('waits-between-runs', 'src/sched/scheduler.cc',
+     'a plain thread that parks as a run ends is left behind: waits are allowed again too soon', [
+         ('  Worker::wake(left);\n',
+          '  Worker::wake(left);\n  poller_->allow_waits();\n'),
+     ]),
+    ('stop-before-run', 'src/sched/scheduler.cc',
+     'a request to stop that came before the run does not hold for waits on descriptors', [
+         ('  if (stopping()) request_stop();\n',
+          ''),
+     ]),
+    ('finish-second-look', 'src/sched/scheduler.cc',
+     'a run ends under a fiber that was spawned from outside just now', [
+         ('    if (alive() != 0) return;\n    finished_',
+          '    finished_'),
+     ]),
+    ('take-after-finish', 'src/sched/scheduler.cc',
+     'a fiber is begun after the end of the run, and left half-way', [
+         ('  if (finished()) return share;\n',
+          ''),
+     ]),
+    ('alive-order', 'src/sched/scheduler.cc',
+     'a run ends under a living fiber: starts are summed before ends', [
+         ('  std::uint64_t ended = 0;\n'
+          '  for (const auto& processor : processors_) ended += processor->ended.load(kAcquire);\n',
+          ''),
+         ('  return spawned - ended;',
+          '  std::uint64_t ended = 0;\n'
+          '  for (const auto& processor : processors_) ended += processor->ended.load(kAcquire);\n'
+          '  return spawned - ended;'),
+     ]),
+    ('result-in-switch', 'src/sched/fiber.cc',
+     'the result of a detached fiber is destroyed while the next fiber arrives', [
+         ('  if (self.done.is_closed()) drop_result(self);\n',
+          ''),
+         ('} else if (found.closed && fiber.task != nullptr) {',
+          '} else if (found.closed && false) {'),
+     ]),
+    ('result-in-late-switch', 'src/sched/fiber.cc',
+     'the same, of a fiber whose handle is dropped as it ends', [
+         ('} else if (found.closed && fiber.task != nullptr) {',
+          '} else if (found.closed && false) {'),
+     ]),
+    ('join-nobody', 'src/sched/fiber.cc',
+     'a handle that was joined before is joined', [
+         ('      awaited != nullptr,\n',
+          '      awaited != nullptr || true,\n'),
+     ]),
+    ('join-before-leaving', 'src/sched/fiber.cc',
+     'a joiner goes on while the fiber that ended is still on its stack', [
+         ('  self.leave.waiter = is_ours ? nullptr : waiter;\n'
+          '  return worker.exit(self, is_ours ? joiner : nullptr, &settle_joined);',
+          '  self.leave.waiter = nullptr;\n'
+          '  Worker::wake(*waiter);\n'
+          '  return worker.exit(self, nullptr, &settle_joined);'),
+     ]),
+    ('join-put-back', 'src/sched/fiber.cc',
+     'a second join waits for ever: the end was consumed by the first', [
+         ('    if (reason == WakeReason::kReady) {\n'
+          '      fiber.done.put_back();\n',
+          '    if (reason == WakeReason::kReady) {\n'),
+     ]),
+    ('guard-pages', 'src/sched/stack.cc',
+     'a guard that is no whole page, where pages are large', [
+         ('guard_bytes_(round_up(kMinGuardBytes, page_bytes_)),',
+          'guard_bytes_(kMinGuardBytes),'),
+     ]),
+    ('queue-full', 'src/sched/run_queue.h',
+     'the ring is written past its end', [
+         ('if (tail - head_.load(kAcquire) == kCapacity) return false;',
+          'if (tail - head_.load(kAcquire) == 2 * kCapacity) return false;'),
+     ]),
+    ('queue-pop', 'src/sched/run_queue.h',
+     'a fiber is popped although a thief has it', [
+         ('if (head_.compare_exchange_weak(head, head + 1, kAcqRel, kRelaxed)) return '
+          'fiber;',
+          'head_.store(head + 1, kRelease);\n'
+          '      return fiber;'),
+     ]),
+    ('queue-steal', 'src/sched/run_queue.h',
+     'a thief takes what the owner has popped', [
+         ('if (!head_.compare_exchange_strong(head, head + count, kAcqRel, kRelaxed)) '
+          'continue;',
+          'head_.store(head + count, kRelease);'),
+     ]),
+    ('timer-equal', 'src/sched/timers.cc',
+     'a timer that is due this very instant does not expire', [
+         ('root_->when_ns_ <= now_ns',
+          'root_->when_ns_ < now_ns'),
+     ]),
+    ('timer-stop', 'src/sched/timers.cc',
+     'a timer outlives its wait', [
+         ('  if (!timer.started_) return;\n'
+          '  remove(timer);',
+          '  if (!timer.started_) return;'),
+     ]),
+    ('timer-earliest', 'src/sched/timers.cc',
+     'an earlier timer is not noticed', [
+         ('  root_ = meld(root_, &timer);\n'
+          '  publish_earliest();',
+          '  root_ = meld(root_, &timer);'),
+     ]),
+    ('sleep-second-look', 'src/sched/fiber.cc',
+     'R20: a sleep slips past request_stop()', [
+         ('if (cancellable == Cancellable::kYes && worker.scheduler().stopping()) {',
+          'if (cancellable == Cancellable::kYes && worker.scheduler().stopping() && '
+          'deadline.ns() < 0) {'),
+     ]),
+    ('accept-network-error', 'src/net/native_socket.cc',
+     'an error of the connection that waited ends accept()', [
+         ('    case ENETUNREACH:\n',
+          ''),
+     ]),
+    ('short-read-drains', 'src/net/tcp.cc',
+     'a read that is known to meet EAGAIN is made', [
+         ('constexpr std::uint8_t kStreamTraits = FdAccess::kIsSocket | '
+          'FdAccess::kShortReadDrains;',
+          'constexpr std::uint8_t kStreamTraits = FdAccess::kIsSocket;'),
+     ]),
+    ('connect-interrupted', 'src/net/udp.cc',
+     'an interrupted connect of datagrams is not repeated', [
+         ('if (current_errno() != EINTR) return std::unexpected(last_error());',
+          'return std::unexpected(last_error());'),
+     ]),
+    ('stack-mapping-memory', 'src/sched/stack.cc',
+     'stacks that cannot be remembered are not unmapped, and throw', [
+         ('      ::munmap(address, bytes);\n'
+          '      return false;\n',
+          '      throw;\n'),
+     ]),
+    ('control-stop-unfair', 'src/sched/control.cc',
+     'a fiber of a stopped run keeps its place at the front', [
+         ('self.state != kYielded && !stopped_) {',
+          'self.state != kYielded) {'),
+     ]),
+    ('control-wait-is-yield', 'src/sched/control.cc',
+     'a wait that ends at once is taken for a yield', [
+         ('if (self.state == kParked || self.state == kRunning) {',
+          'if (self.state == kRunning) self.state = kYielded;\n'
+          '  if (self.state == kParked) {'),
+     ]),
+    ('control-join-unseen', 'src/sched/fiber.cc',
+     'nobody comes before a join that may time out', [
+         ('deadline.is_never() ? announce_join(fiber) : choice_before_join(fiber);',
+          'announce_join(fiber);'),
+     ]),
+    ('pct-highest', 'src/testing/search.cc',
+     'PCT: the lowest rank goes first', [
+         ('.rank > of(number(choice, best)).rank) best = i;',
+          '.rank < of(number(choice, best)).rank) best = i;'),
+     ]),
+    ('exhaustive-bound', 'src/testing/search.cc',
+     'exhaustive search: the bound leaves out schedules', [
+         ('last.spent + cost(last) <= delays_',
+          'last.spent + cost(last) < delays_'),
+     ]),
+]
