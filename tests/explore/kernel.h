@@ -43,7 +43,7 @@ inline constexpr std::array kClasses = {Class::kEpoll, Class::kKqueue, Class::kE
 
 [[nodiscard]] const char* name_of(Class kind) noexcept;
 
-inline constexpr int kFirstNumber = 1'000'000;  // Far from those of the process itself.
+inline constexpr int kFirstNumber = 1'000;  // More than the process itself opens.
 inline constexpr int kNumbers = 4;
 inline constexpr int kFiles = 6;
 
