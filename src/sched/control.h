@@ -21,7 +21,7 @@
 // holding no lock. Nothing here is touched by two threads.
 //
 // Rejected. Lists in place of the run queue: every push would ask which. A virtual scheduler: the
-// hot path would pay for it. Replacing the library's base, as tests/explore does: its users would
+// hot path would pay for it. Replacing the library's base, as tests/kit/explore does: its users would
 // have to compile it once more.
 #pragma once
 

@@ -1,5 +1,5 @@
 // The discipline for kernels that forget (event ports: golang/go#7410), step by step: when
-// poller_core.cc arms, with what, and when it must not. The races are in tests/race.
+// poller_core.cc arms, with what, and when it must not. The races are in tests/kit/race.
 #include <cerrno>
 #include <system_error>
 #include <thread>

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # clang-format has the only opinion about white space.
 #
-#   tests/style/format.sh ROOT [--fix]
+#   tests/tree/style/format.sh ROOT [--fix]
 set -euo pipefail
 cd "$1"
 mode=(--dry-run -Werror)

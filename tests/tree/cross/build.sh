@@ -21,7 +21,7 @@ tool c++ "c++ -target $target"
 tool ar ar
 tool ranlib ranlib
 
-cmake -S "$source/tests/consumer/poller_only" -B "$work/build" -G Ninja \
+cmake -S "$source/tests/tree/consumer/poller_only" -B "$work/build" -G Ninja \
   -DREARM_SOURCE_DIR="$source" -DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON \
   -DREARM_STRICT_WARNINGS=ON -DREARM_WARNINGS_AS_ERRORS=ON \
   -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME="$system" \

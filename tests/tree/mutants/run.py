@@ -20,20 +20,21 @@ import time
 sys.dont_write_bytecode = True
 from mutants import EQUIVALENT, MUTANTS  # noqa: E402
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 SUITE_TIMEOUT_S = 90
 GTEST = ("--gtest_brief=1", "--gtest_fail_fast")
 # A program of GoogleTest, or a program with its arguments.
-EXPLORER = ("explore/explore --group pairs", "explore/explore --group words",
-            "explore/explore --group workers --bound 2")
+EXPLORER = ("kit/explore/explore --group pairs", "kit/explore/explore --group words",
+            "kit/explore/explore --group workers --bound 2")
 POLLER_SUITES = ("base/base_test", "poller/poller_test", "poller/poll_backend_test",
-                 "emulation/emulation_test",
-                 "race/rearm_order_test", "race/event_port_race_test", "race/wait_race_test",
-                 "race/close_race_test", "race/report_race_test", "race/wake_race_test",
+                 "kit/emulation/emulation_test",
+                 "kit/race/rearm_order_test", "kit/race/event_port_race_test",
+                 "kit/race/wait_race_test",
+                 "kit/race/close_race_test", "kit/race/report_race_test", "kit/race/wake_race_test",
                  "poller/conformance_test", "sched/sched_test", "net/net_test")
 SCHED_SUITES = ("sched/sched_test", "sched/sched_stress_test", "net/net_stress_test",
-                "net/net_test", "faults/memory_test")
-FAULTS = ("faults/faults_test", "faults/memory_test")
+                "net/net_test", "kit/faults/memory_test")
+FAULTS = ("kit/faults/faults_test", "kit/faults/memory_test")
 TESTING = ("testing/testing_test",)
 
 
@@ -82,7 +83,7 @@ class Scratch:
 
     def compile(self, suites):
         """Returns None, or the end of what the compiler said."""
-        targets = sorted({suite.split()[0].split("/")[1] for suite in suites})
+        targets = sorted({suite.split()[0].split("/")[-1] for suite in suites})
         done = subprocess.run(["cmake", "--build", self.build, "--target", *targets],
                               capture_output=True, text=True)
         return None if done.returncode == 0 else done.stdout[-2000:]

@@ -9,7 +9,7 @@
 //
 // What aims it: the poller's count of waits says when a worker has come back from the kernel; then
 // the close is made, often with some worker held. Still a window of a few instructions is hit
-// seldom. That each guard of the re-arm is needed is shown by tests/race/, which can stop the
+// seldom. That each guard of the re-arm is needed is shown by tests/kit/race/, which can stop the
 // poller inside the window; this is for whatever those tests did not think of.
 #pragma once
 

@@ -2,7 +2,7 @@
 # Runs clang-tidy over what users compile from this tree, the library and the examples; with --all
 # over benchmarks and tests, too, which takes six times as long.
 #
-#   tests/style/clang_tidy.sh ROOT BUILD_DIRECTORY [--all]
+#   tests/tree/style/clang_tidy.sh ROOT BUILD_DIRECTORY [--all]
 set -euo pipefail
 root=$1
 build=$2
