@@ -18,7 +18,7 @@
 #include "base/wait_word.h"
 #include "rearm/poller.h"
 #include "rearm/rearm.h"
-#include "sched/context.h"
+#include "sched/stack_context.h"
 #include "sched/timers.h"
 #include "sched/wait.h"
 #include "sched/worker.h"
@@ -30,7 +30,8 @@ namespace {
 
 using rearm::Deadline;
 using rearm::Direction;
-using rearm::WaitWord;
+using rearm::detail::StackContext;
+using rearm::detail::WaitWord;
 
 class NamedWaiter final : public rearm::Waiter {};
 
@@ -42,16 +43,16 @@ Deadline no_wait() { return Deadline::at_ns(1); }
 // --- Fibers. ---
 
 struct TwoContexts {
-  rearm::Context outer;
-  rearm::Context inner;
-  rearm::Context::Thread thread;
+  StackContext outer;
+  StackContext inner;
+  StackContext::Thread thread;
 
-  void* enter(void* message) { return rearm::Context::switch_to(outer, inner, thread, message); }
-  void* leave() { return rearm::Context::switch_to(inner, outer, thread, nullptr); }
+  void* enter(void* message) { return StackContext::switch_to(outer, inner, thread, message); }
+  void* leave() { return StackContext::switch_to(inner, outer, thread, nullptr); }
 };
 
 // Goes back at once, as often as it is entered with a message.
-rearm::Context::Exit switch_back(void* message) {
+StackContext::Exit switch_back(void* message) {
   auto& contexts = *static_cast<TwoContexts*>(message);
   while (contexts.leave() != nullptr) {
   }
@@ -124,12 +125,13 @@ class Signal {
  public:
   void publish() {
     if (const auto found = word_.publish(); found.waiter != nullptr) {
-      rearm::Worker::wake(*found.waiter);
+      rearm::detail::Worker::wake(*found.waiter);
     }
   }
   void wait() {
     if (word_.prepare() == WaitWord::Prepared::kPark) {
-      benchmark::DoNotOptimize(rearm::wait_on(word_, Deadline::never(), rearm::Cancellable::kNo));
+      benchmark::DoNotOptimize(
+          rearm::detail::wait_on(word_, Deadline::never(), rearm::detail::Cancellable::kNo));
     }
   }
 
@@ -208,16 +210,16 @@ BENCHMARK(BM_publish);
 void BM_timer_set_cancel(benchmark::State& state) {
   const auto others = static_cast<std::size_t>(state.range(0));
   constexpr std::int64_t kHourNs = 3'600'000'000'000;
-  rearm::Timers timers;
+  rearm::detail::Timers timers;
   std::vector<std::unique_ptr<WaitWord>> words;
-  std::vector<std::unique_ptr<rearm::Timer>> standing;
+  std::vector<std::unique_ptr<rearm::detail::Timer>> standing;
   for (std::size_t index = 0; index < others; ++index) {
     words.push_back(std::make_unique<WaitWord>());
-    standing.push_back(std::make_unique<rearm::Timer>(*words.back()));
+    standing.push_back(std::make_unique<rearm::detail::Timer>(*words.back()));
     timers.start(*standing.back(), kHourNs + static_cast<std::int64_t>(index));
   }
   WaitWord word;
-  rearm::Timer timer(word);
+  rearm::detail::Timer timer(word);
   std::int64_t when_ns = kHourNs;
   for (auto _ : state) {
     timers.start(timer, ++when_ns);

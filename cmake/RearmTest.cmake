@@ -60,7 +60,8 @@ function(rearm_test)
   rearm_target(${arg_NAME})
   rearm_private(${arg_NAME})
   target_compile_options(${arg_NAME} PRIVATE ${REARM_TEST_COMPILE_OPTIONS})
-  target_include_directories(${arg_NAME} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/tests/kit")
+  target_include_directories(${arg_NAME} PRIVATE
+    "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/tests/kit")
   target_link_libraries(${arg_NAME} PRIVATE
     ${arg_LIBS} GTest::gtest_main GTest::gmock ${REARM_SOCKET_LIBRARIES})
   if(TARGET rearm_emulated_poller AND NOT arg_LIBS STREQUAL "rearm::base")

@@ -6,7 +6,7 @@ namespace {
 class Probe {
  public:
   void correct() {
-    const rearm::MutexLock lock(outer_);
+    const rearm::detail::MutexLock lock(outer_);
     ++guarded_;
   }
 
@@ -14,14 +14,14 @@ class Probe {
   void unguarded() { ++guarded_; }
 #elif defined(PROBE_ORDER)
   void wrong_order() {
-    const rearm::MutexLock inner(inner_);
-    const rearm::MutexLock outer(outer_);
+    const rearm::detail::MutexLock inner(inner_);
+    const rearm::detail::MutexLock outer(outer_);
   }
 #endif
 
  private:
-  rearm::Mutex outer_;
-  rearm::Mutex inner_ REARM_ACQUIRED_AFTER(outer_);
+  rearm::detail::Mutex outer_;
+  rearm::detail::Mutex inner_ REARM_ACQUIRED_AFTER(outer_);
   int guarded_ REARM_GUARDED_BY(outer_) = 0;
 };
 

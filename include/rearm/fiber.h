@@ -33,7 +33,6 @@
 
 namespace rearm {
 
-class Fiber;
 class Runtime;
 
 struct SpawnOptions {
@@ -42,6 +41,8 @@ struct SpawnOptions {
 };
 
 namespace detail {
+
+class Fiber;
 
 // What a fiber runs, erased: it lies on the fiber's own stack, so that spawning allocates nothing.
 struct Task {
@@ -131,9 +132,9 @@ class [[nodiscard("dropping the handle detaches the fiber; say detach() to mean 
   // plain thread blocks. REQUIRES: joinable(); afterwards it is not.
   R join() {
     (void)wait(Deadline::never());
-    Fiber& fiber = *std::exchange(fiber_, nullptr);
+    detail::Fiber& fiber = *std::exchange(fiber_, nullptr);
     struct Release {
-      Fiber& fiber;
+      detail::Fiber& fiber;
       ~Release() { detail::release(fiber); }
     } release{fiber};
     detail::Task& task = detail::task_of(fiber);
@@ -157,9 +158,10 @@ class [[nodiscard("dropping the handle detaches the fiber; say detach() to mean 
   friend auto try_spawn_on(Runtime*, F&&, const SpawnOptions&, const std::source_location&)
       -> Result<JoinHandle<std::invoke_result_t<std::decay_t<F>>>>;
 
-  JoinHandle(Fiber& fiber, R (*take)(detail::Task&)) noexcept : fiber_(&fiber), take_(take) {}
+  JoinHandle(detail::Fiber& fiber, R (*take)(detail::Task&)) noexcept
+      : fiber_(&fiber), take_(take) {}
 
-  Fiber* fiber_ = nullptr;
+  detail::Fiber* fiber_ = nullptr;
   R (*take_)(detail::Task&) = nullptr;
 };
 
@@ -182,7 +184,7 @@ template <class F>
           return new (place) Task(std::forward<F>(*static_cast<Source*>(source)));
         },
         .function = const_cast<void*>(static_cast<const void*>(std::addressof(function)))};
-    const Result<Fiber*> fiber = detail::spawn(runtime, spec, options, site);
+    const Result<detail::Fiber*> fiber = detail::spawn(runtime, spec, options, site);
     if (!fiber) return std::unexpected(fiber.error());
     return JoinHandle<R>(**fiber, [](detail::Task& task) -> R {
       if constexpr (std::is_void_v<R>) {

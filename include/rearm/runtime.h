@@ -24,7 +24,9 @@
 
 namespace rearm {
 
+namespace detail {
 class Scheduler;
+}  // namespace detail
 
 class Runtime {
  public:
@@ -104,7 +106,7 @@ class Runtime {
   [[nodiscard]] Stats stats() const;
 
   // For the library's own rooms.
-  [[nodiscard]] Scheduler& scheduler() noexcept { return *scheduler_; }
+  [[nodiscard]] detail::Scheduler& scheduler() noexcept { return *scheduler_; }
 
  private:
   // The threads of one run(), which go home if spawn() throws before they were needed.
@@ -123,7 +125,7 @@ class Runtime {
   void stop_threads();
   void run_until_idle();
 
-  std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<detail::Scheduler> scheduler_;
 };
 
 }  // namespace rearm

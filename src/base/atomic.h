@@ -8,7 +8,7 @@
 
 #include <atomic>
 
-namespace rearm {
+namespace rearm::detail {
 
 template <class T>
 using Atomic = std::atomic<T>;
@@ -20,4 +20,4 @@ inline constexpr std::memory_order kRelease = std::memory_order_release;
 inline constexpr std::memory_order kAcqRel = std::memory_order_acq_rel;
 inline constexpr std::memory_order kSeqCst = std::memory_order_seq_cst;
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <string_view>
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 // Formats into a buffer on the stack, because the reason for stopping may be that memory is gone.
@@ -53,4 +53,4 @@ void impossible_errno(const char* system_call, int number, int error) noexcept {
   std::abort();
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

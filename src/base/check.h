@@ -4,7 +4,7 @@
 // The sentence says what was done wrong, in the caller's terms, not which expression was false.
 #pragma once
 
-namespace rearm {
+namespace rearm::detail {
 
 // Writes "rearm: <sentence> (<file>:<line>)" to standard error and aborts. Async-signal-safe.
 [[noreturn]] void check_failed(const char* sentence, const char* file, int line) noexcept;
@@ -13,12 +13,12 @@ namespace rearm {
 // and the number that the call was made on.
 [[noreturn]] void impossible_errno(const char* system_call, int number, int error) noexcept;
 
-}  // namespace rearm
+}  // namespace rearm::detail
 
-#define REARM_CHECK(condition, sentence)                   \
-  do {                                                     \
-    if (!(condition)) [[unlikely]]                         \
-      ::rearm::check_failed(sentence, __FILE__, __LINE__); \
+#define REARM_CHECK(condition, sentence)                           \
+  do {                                                             \
+    if (!(condition)) [[unlikely]]                                 \
+      ::rearm::detail::check_failed(sentence, __FILE__, __LINE__); \
   } while (false)
 
 #if REARM_DEBUG_CHECKS

@@ -4,7 +4,7 @@
 
 #include "base/virtual_clock.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 std::int64_t now_ns() noexcept {
   if (VirtualClock::anywhere()) [[unlikely]] {
@@ -15,4 +15,4 @@ std::int64_t now_ns() noexcept {
       .count();
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -4,6 +4,6 @@
 
 namespace rearm {
 
-Deadline Deadline::now() noexcept { return at_ns(now_ns()); }
+Deadline Deadline::now() noexcept { return at_ns(detail::now_ns()); }
 
 }  // namespace rearm

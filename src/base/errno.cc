@@ -2,7 +2,7 @@
 
 #include <cerrno>
 
-namespace rearm {
+namespace rearm::detail {
 
 // The empty statement keeps link-time optimisation from treating the function as pure.
 [[gnu::noinline]] int current_errno() noexcept {
@@ -10,4 +10,4 @@ namespace rearm {
   return errno;
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -7,7 +7,7 @@
 
 #include <system_error>
 
-namespace rearm {
+namespace rearm::detail {
 
 [[nodiscard]] int current_errno() noexcept;
 
@@ -21,4 +21,4 @@ template <class N>
   return n >= 0 ? n : static_cast<N>(-current_errno());
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

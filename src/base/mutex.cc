@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 #if REARM_DEBUG_CHECKS
 namespace {
@@ -31,4 +31,4 @@ namespace lock_check {
 
 #endif
 
-}  // namespace rearm
+}  // namespace rearm::detail

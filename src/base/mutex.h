@@ -23,7 +23,7 @@
 
 #include "base/annotations.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 #if REARM_DEBUG_CHECKS
 namespace lock_check {
@@ -88,4 +88,4 @@ class REARM_SCOPED_CAPABILITY MutexLock {
   Mutex& mutex_;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

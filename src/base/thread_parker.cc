@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-namespace rearm {
+namespace rearm::detail {
 
 // Clang's analysis cannot follow a lock through std::unique_lock and a condition variable; the
 // whole function holds mu_ whenever it touches token_.
@@ -26,4 +26,4 @@ void ThreadParker::unpark() {
   condition_.notify_one();
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -14,7 +14,7 @@
 #include "base/mutex.h"
 #include "rearm/deadline.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class ThreadParker {
  public:
@@ -34,4 +34,4 @@ class ThreadParker {
   bool token_ REARM_GUARDED_BY(mu_) = false;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

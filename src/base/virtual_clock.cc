@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 thread_local constinit VirtualClock* current_clock = nullptr;
@@ -29,4 +29,4 @@ VirtualClock::Suspended::~Suspended() { current_clock = suspended_; }
 
 VirtualClock* VirtualClock::current() noexcept { return current_clock; }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -11,7 +11,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace rearm {
+namespace rearm::detail {
 
 class VirtualClock {
  public:
@@ -51,4 +51,4 @@ class VirtualClock {
   std::int64_t now_ns_;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -39,7 +39,7 @@
 #include "base/check.h"
 #include "rearm/waiter.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class WaitWord {
  public:
@@ -172,4 +172,4 @@ class WaitWord {
   Atomic<std::uintptr_t> word_{kIdle};
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

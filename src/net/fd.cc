@@ -238,7 +238,9 @@ using detail::FdAccess;
 Result<Fd> Fd::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
 
 Result<Fd> Fd::adopt(int fd, Runtime& runtime) {
-  if (const std::error_code error = make_nonblocking_cloexec(fd)) return std::unexpected(error);
+  if (const std::error_code error = detail::make_nonblocking_cloexec(fd)) {
+    return std::unexpected(error);
+  }
   int type = 0;
   socklen_t size = sizeof(type);
   const bool is_socket = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
@@ -247,7 +249,7 @@ Result<Fd> Fd::adopt(int fd, Runtime& runtime) {
 
 bool Fd::is_open() const noexcept {
   if (descriptor_ == nullptr) return false;
-  choice_before(Act::kLook, &descriptor_->fd);
+  detail::choice_before(detail::Act::kLook, &descriptor_->fd);
   return descriptor_->lifetime.is_open(generation_);
 }
 
@@ -258,16 +260,16 @@ int Fd::native_handle() const noexcept {
 
 Result<void> Fd::close() noexcept {
   if (descriptor_ == nullptr) return std::unexpected(Errc::kClosed);
-  const ChoicesAround choices(Act::kClose, &descriptor_->fd);
+  const detail::ChoicesAround choices(detail::Act::kClose, &descriptor_->fd);
   auto waiters = detail::PollerCore::close(*descriptor_, generation_);
   if (!waiters) return std::unexpected(waiters.error());
-  Worker::wake(*waiters);
+  detail::Worker::wake(*waiters);
   return {};
 }
 
 Result<int> Fd::release() {
   if (descriptor_ == nullptr) return std::unexpected(Errc::kClosed);
-  const ChoicesAround choices(Act::kLetGo, &descriptor_->fd);
+  const detail::ChoicesAround choices(detail::Act::kLetGo, &descriptor_->fd);
   return detail::PollerCore::remove(*descriptor_, generation_);
 }
 
@@ -290,8 +292,8 @@ Result<std::size_t> Fd::readv(std::span<const MutableBuffer> buffers, Deadline d
   return detail::read_by_rule(
       operation, FdAccess::has_trait(*this, FdAccess::kShortReadDrains), bytes, deadline,
       [&](int fd) {
-        return result_or_errno(::readv(fd, reinterpret_cast<const iovec*>(buffers.data()),
-                                       static_cast<int>(buffers.size())));
+        return detail::result_or_errno(::readv(fd, reinterpret_cast<const iovec*>(buffers.data()),
+                                               static_cast<int>(buffers.size())));
       });
 }
 

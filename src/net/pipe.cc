@@ -12,7 +12,7 @@ using detail::FdAccess;
 
 Result<Pipe> Pipe::create() {
   std::array<int, 2> numbers;
-  if (const auto error = open_pipe(numbers)) return std::unexpected(error);
+  if (const auto error = detail::open_pipe(numbers)) return std::unexpected(error);
   detail::NativeSocket read_number(numbers[0]);
   detail::NativeSocket write_number(numbers[1]);
   Runtime& runtime = FdAccess::current_runtime();

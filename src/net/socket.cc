@@ -20,7 +20,7 @@ Result<SocketAddress> ask_address(const Fd& fd, Call&& call) {
   sockaddr_storage address{};
   socklen_t size = sizeof(address);
   if (call(operation.fd(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return std::unexpected(last_error());
+    return std::unexpected(detail::last_error());
   }
   return SocketAddress::from_native(&address, size);
 }
@@ -51,7 +51,7 @@ Result<void> Socket::shutdown(Shutdown how) {
   const int native_how = how == Shutdown::kRead    ? SHUT_RD
                          : how == Shutdown::kWrite ? SHUT_WR
                                                    : SHUT_RDWR;
-  if (::shutdown(operation.fd(), native_how) != 0) return std::unexpected(last_error());
+  if (::shutdown(operation.fd(), native_how) != 0) return std::unexpected(detail::last_error());
   return {};
 }
 

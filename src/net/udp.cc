@@ -42,7 +42,7 @@ Result<void> UdpSocket::connect(const SocketAddress& peer) {
   if (operation.refused()) return operation.error();
   while (::connect(operation.fd(), static_cast<const sockaddr*>(peer.data()),
                    static_cast<socklen_t>(peer.size())) != 0) {
-    if (current_errno() != EINTR) return std::unexpected(last_error());
+    if (detail::current_errno() != EINTR) return std::unexpected(detail::last_error());
   }
   return {};
 }
@@ -58,7 +58,7 @@ Result<UdpSocket::Received> UdpSocket::recv_from(MutableBuffer buffer, Deadline 
   message.msg_name = &from;
   const auto n = operation.perform(deadline, [&](int fd) {
     message.msg_namelen = sizeof(from);
-    return result_or_errno(::recvmsg(fd, &message, 0));
+    return detail::result_or_errno(::recvmsg(fd, &message, 0));
   });
   if (!n) return std::unexpected(n.error());
   return Received{.bytes = *n,
@@ -70,9 +70,9 @@ Result<void> UdpSocket::send_to(ConstBuffer datagram, const SocketAddress& to, D
   auto operation = FdAccess::Operation::shared(*this, Direction::kWrite);
   if (operation.refused()) return operation.error();
   const auto n = operation.perform(deadline, [&](int fd) {
-    return result_or_errno(::sendto(fd, datagram.data(), datagram.size(), detail::kNoSignal,
-                                    static_cast<const sockaddr*>(to.data()),
-                                    static_cast<socklen_t>(to.size())));
+    return detail::result_or_errno(::sendto(fd, datagram.data(), datagram.size(), detail::kNoSignal,
+                                            static_cast<const sockaddr*>(to.data()),
+                                            static_cast<socklen_t>(to.size())));
   });
   if (!n) return std::unexpected(n.error());
   return {};

@@ -40,12 +40,14 @@ Result<std::pair<UnixStream, UnixStream>> UnixStream::pair() {
 #else
   constexpr int kType = SOCK_STREAM;
 #endif
-  if (::socketpair(AF_UNIX, kType, 0, numbers) != 0) return std::unexpected(last_error());
+  if (::socketpair(AF_UNIX, kType, 0, numbers) != 0) return std::unexpected(detail::last_error());
   detail::NativeSocket first_number(numbers[0]);
   detail::NativeSocket second_number(numbers[1]);
   if constexpr (kType == SOCK_STREAM) {
     for (const int number : numbers) {
-      if (const auto error = make_nonblocking_cloexec(number)) return std::unexpected(error);
+      if (const auto error = detail::make_nonblocking_cloexec(number)) {
+        return std::unexpected(error);
+      }
     }
   }
   Runtime& runtime = FdAccess::current_runtime();

@@ -14,7 +14,7 @@
 #endif
 #include "poller/backend_poll.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 struct Entry {
@@ -67,4 +67,4 @@ Result<std::unique_ptr<AnyBackend>> open_backend(std::string_view name) {
   return std::unexpected(make_error_code(Errc::kUnknownBackend));
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -44,7 +44,7 @@
 #include "rearm/error.h"
 #include "rearm/poller.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 // A set of directions, and what else a report may say.
 class Ready {
@@ -159,4 +159,4 @@ class BackendAdapter final : public AnyBackend {
 // Throws std::bad_alloc.
 [[nodiscard]] Result<std::unique_ptr<AnyBackend>> open_backend(std::string_view name);
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -33,7 +33,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 constexpr std::uint32_t kEdgeBoth = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
@@ -147,4 +147,4 @@ int EpollBackend::wait_kernel(int max_events, Deadline deadline) {
 
 static_assert(Backend<EpollBackend>);
 
-}  // namespace rearm
+}  // namespace rearm::detail

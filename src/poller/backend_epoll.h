@@ -12,7 +12,7 @@
 #include "base/atomic.h"
 #include "poller/backend.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class EpollBackend {
  public:
@@ -46,4 +46,4 @@ class EpollBackend {
   std::array<epoll_event, kBatch> batch_;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -56,7 +56,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
@@ -189,4 +189,4 @@ std::size_t EventPortBackend::wait_kernel(std::size_t max_events, Deadline deadl
 
 static_assert(Backend<EventPortBackend>);
 
-}  // namespace rearm
+}  // namespace rearm::detail

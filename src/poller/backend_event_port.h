@@ -11,7 +11,7 @@
 
 #include "poller/backend.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class EventPortBackend {
  public:
@@ -43,4 +43,4 @@ class EventPortBackend {
   std::array<port_event_t, kBatch> batch_;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

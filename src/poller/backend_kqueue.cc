@@ -53,7 +53,7 @@
 #include "base/clock.h"
 #include "poller/fd_flags.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 using Kevent = struct ::kevent;
@@ -298,4 +298,4 @@ int KqueueBackend::wait_kernel(std::size_t max_events, Deadline deadline) {
 
 static_assert(Backend<KqueueBackend>);
 
-}  // namespace rearm
+}  // namespace rearm::detail

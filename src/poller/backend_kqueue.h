@@ -19,7 +19,7 @@
 #include "base/mutex.h"
 #include "poller/backend.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class KqueueBackend {
  public:
@@ -70,4 +70,4 @@ class KqueueBackend {
   std::array<struct kevent, kBatch> batch_;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -43,7 +43,7 @@
 #include "base/clock.h"
 #include "poller/fd_flags.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 std::error_code last_error() { return {errno, std::system_category()}; }
@@ -273,4 +273,4 @@ void PollBackend::drain_pipe() const noexcept {
 
 static_assert(Backend<PollBackend>);
 
-}  // namespace rearm
+}  // namespace rearm::detail

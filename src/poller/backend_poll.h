@@ -17,7 +17,7 @@
 #include "base/mutex.h"
 #include "poller/backend.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class PollBackend {
  public:
@@ -79,4 +79,4 @@ class PollBackend {
   std::size_t scan_from_ = 0;  // Where the next scan begins, so that no number starves.
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -7,7 +7,7 @@
 
 #include "rearm/error.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 std::error_code make_nonblocking_cloexec(int fd) {
   if (fd < 0) return Errc::kInvalidArgument;
@@ -44,4 +44,4 @@ std::error_code open_pipe(std::array<int, 2>& ends) {
   return {};
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

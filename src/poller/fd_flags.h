@@ -4,7 +4,7 @@
 #include <array>
 #include <system_error>
 
-namespace rearm {
+namespace rearm::detail {
 
 // Makes a descriptor non-blocking and close-on-exec.
 // Errors: kInvalidArgument (negative), kClosed (not open), or the errno.
@@ -14,4 +14,4 @@ namespace rearm {
 // that a program that another thread executes meanwhile does not inherit them.
 [[nodiscard]] std::error_code open_pipe(std::array<int, 2>& ends);
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -28,7 +28,7 @@
 #include "base/check.h"
 #include "rearm/poller.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class Lifetime {
  public:
@@ -132,4 +132,4 @@ class Lifetime {
   Atomic<std::uint64_t> word_{kClosed};
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -19,7 +19,7 @@
 
 #include "base/atomic.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class NumberSet {
  public:
@@ -81,4 +81,4 @@ class NumberSet {
   std::array<Segment, kSegments> segments_{};
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -16,7 +16,9 @@
 namespace rearm {
 
 using detail::Descriptor;
+using detail::Lifetime;
 using detail::PollerCore;
+using detail::WaitWord;
 
 namespace {
 
@@ -67,7 +69,7 @@ Poller::Poller(Poller&&) noexcept = default;
 Poller& Poller::operator=(Poller&&) noexcept = default;
 Poller::~Poller() = default;
 
-std::span<const std::string_view> Poller::backends() noexcept { return backend_names(); }
+std::span<const std::string_view> Poller::backends() noexcept { return detail::backend_names(); }
 std::string_view Poller::backend_name() const noexcept { return core_->backend_name(); }
 int Poller::native_handle() const noexcept { return core_->native_handle(); }
 Poller::Stats Poller::stats() const noexcept { return core_->stats(); }
@@ -75,7 +77,9 @@ WaiterList Poller::collect(Deadline deadline) { return core_->collect(deadline);
 void Poller::wake() noexcept { core_->wake(); }
 
 Result<Token> Poller::add(int fd) {
-  if (const std::error_code error = make_nonblocking_cloexec(fd)) return std::unexpected(error);
+  if (const std::error_code error = detail::make_nonblocking_cloexec(fd)) {
+    return std::unexpected(error);
+  }
   const auto descriptor = core_->add(fd);
   if (!descriptor) return std::unexpected(descriptor.error());
   return Token{.slot = (*descriptor)->slot, .generation = (*descriptor)->generation};

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "sched/scheduler.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 // A sleep for ever has a timer, too (this_fiber::sleep_until): time does not pass for it.
@@ -213,4 +213,4 @@ bool Control::is_stopped(const Fiber& fiber) {
   return fiber.control_number != 0 && fiber.scheduler.control()->stopped_;
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

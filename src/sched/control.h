@@ -21,8 +21,8 @@
 // holding no lock. Nothing here is touched by two threads.
 //
 // Rejected. Lists in place of the run queue: every push would ask which. A virtual scheduler: the
-// hot path would pay for it. Replacing the library's base, as tests/kit/explore does: its users would
-// have to compile it once more.
+// hot path would pay for it. Replacing the library's base, as tests/kit/explore does: its users
+// would have to compile it once more.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +37,7 @@
 #include "base/virtual_clock.h"
 #include "rearm/waiter.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class Fiber;
 class Processor;
@@ -210,4 +210,4 @@ inline void choice_before_join(const Fiber& fiber) {
     Control::pass_before_join(fiber);
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

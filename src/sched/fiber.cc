@@ -15,7 +15,7 @@
 #include "sched/wait.h"
 #include "sched/worker.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 [[noreturn]] void die_saying(const Fiber& fiber, const char* what) {
@@ -49,13 +49,13 @@ std::uintptr_t align_down(std::uintptr_t address, std::size_t alignment) noexcep
 }
 
 // Where the fiber's frames lie: below its task.
-Context::Bounds frames_of(const Fiber& fiber) noexcept {
+StackContext::Bounds frames_of(const Fiber& fiber) noexcept {
   const std::uintptr_t end = align_down(reinterpret_cast<std::uintptr_t>(fiber.task), 64);
   std::byte* const base = fiber.stack.base;
   return {.base = base, .bytes = end - reinterpret_cast<std::uintptr_t>(base)};
 }
 
-Context::Exit drop_main(void* message);
+StackContext::Exit drop_main(void* message);
 
 // Two ways to end. settle_end: nobody waited for the fiber when it ended. settle_joined: somebody
 // did, was taken out of `done`, and goes on now or next; to publish is not needed any more. Both on
@@ -92,7 +92,7 @@ void settle_joined(Fiber& fiber) {
 
 // The fiber has ended, on `worker`. A fiber of the same scheduler that waits for it goes on at
 // once, without a way around through the worker's context: 40 ns of a spawn and join of 113.
-Context::Exit leave_for_good(Worker& worker, Fiber& self) {
+StackContext::Exit leave_for_good(Worker& worker, Fiber& self) {
   // Under control, it is to be chosen who goes on next.
   if (VirtualClock::anywhere() && Control::ended(self)) [[unlikely]] {
     return worker.exit(self, nullptr, &settle_end);
@@ -108,13 +108,13 @@ Context::Exit leave_for_good(Worker& worker, Fiber& self) {
 
 // What the fiber left, and nobody can take any more. On its own stack.
 void drop_result(Fiber& self) {
-  detail::Task& task = *self.task;
+  Task& task = *self.task;
   if (task.error) lose_exception(self);
   task.drop_result(task);
   self.task = nullptr;
 }
 
-Context::Exit drop_main(void* message) {
+StackContext::Exit drop_main(void* message) {
   Worker::settle(message);
   Fiber& self = *Worker::current()->fiber();
   drop_result(self);
@@ -122,10 +122,10 @@ Context::Exit drop_main(void* message) {
 }
 
 // The life of every fiber. Returns, so that its frame and its sanitizer's shadow are gone.
-Context::Exit fiber_main(void* message) {
+StackContext::Exit fiber_main(void* message) {
   Worker::settle(message);
   Fiber& self = *Worker::current()->fiber();
-  detail::Task& task = *self.task;
+  Task& task = *self.task;
   try {
     task.run(task);
   } catch (...) {
@@ -144,7 +144,7 @@ std::uint64_t reserve_fiber_ids(std::uint64_t count) noexcept {
 
 // --- Spawning. ---
 
-Result<Fiber*> Scheduler::spawn(const detail::TaskSpec& spec, const SpawnOptions& options,
+Result<Fiber*> Scheduler::spawn(const TaskSpec& spec, const SpawnOptions& options,
                                 const std::source_location& site) {
   Worker* worker = Worker::current();
   if (worker != nullptr && &worker->scheduler() != this) worker = nullptr;
@@ -183,8 +183,6 @@ Result<Fiber*> Scheduler::spawn(const detail::TaskSpec& spec, const SpawnOptions
     Control::spawned(*fiber);
   return fiber;
 }
-
-namespace detail {
 
 Result<Fiber*> spawn(Runtime* runtime, const TaskSpec& spec, const SpawnOptions& options,
                      const std::source_location& site) {
@@ -241,8 +239,6 @@ void detach(Fiber& fiber) {
   fiber.scheduler.bury(fiber);
 }
 
-}  // namespace detail
-
 // --- Waiting. ---
 
 namespace {
@@ -296,53 +292,55 @@ std::optional<WakeReason> wait_on(WaitWord& word, Deadline deadline, Cancellable
   return outcome(worker->park(word, waiter), waiter);
 }
 
+}  // namespace rearm::detail
+
 // --- This fiber. ---
 
-namespace this_fiber {
+namespace rearm::this_fiber {
 
 void yield() {
-  Worker* const worker = Worker::current();
+  detail::Worker* const worker = detail::Worker::current();
   if (worker == nullptr || worker->fiber() == nullptr) {
     std::this_thread::yield();
   } else {
-    announce_yield();
+    detail::announce_yield();
     worker->yield();
   }
 }
 
 Result<void> sleep_until(Deadline deadline) {
   // Even a sleep for ever needs a timer, for request_stop() to end.
-  if (deadline.is_standing() || deadline.is_never()) deadline = Deadline::at_ns(Timers::kNever - 1);
-  announce(Act::kSleep);
-  WaitWord word;  // Nobody publishes into it: only the timer ends the wait.
+  if (deadline.is_standing() || deadline.is_never()) {
+    deadline = Deadline::at_ns(detail::Timers::kNever - 1);
+  }
+  detail::announce(detail::Act::kSleep);
+  detail::WaitWord word;  // Nobody publishes into it: only the timer ends the wait.
   for (;;) {
-    const WaitWord::Prepared prepared = word.prepare();
-    REARM_CHECK(prepared == WaitWord::Prepared::kPark, "a sleep was disturbed");
-    Worker* const worker = Worker::current();
+    const detail::WaitWord::Prepared prepared = word.prepare();
+    REARM_CHECK(prepared == detail::WaitWord::Prepared::kPark, "a sleep was disturbed");
+    detail::Worker* const worker = detail::Worker::current();
     if (worker != nullptr && worker->scheduler().stopping()) {
-      choice_after(Act::kSleep);
+      detail::choice_after(detail::Act::kSleep);
       return std::unexpected(Errc::kCancelled);
     }
-    if (deadline.ns() <= now_ns()) {
-      choice_after(Act::kSleep);
+    if (deadline.ns() <= detail::now_ns()) {
+      detail::choice_after(detail::Act::kSleep);
       return {};
     }
-    const auto reason = wait_on(word, deadline, Cancellable::kYes);
+    const auto reason = detail::wait_on(word, deadline, detail::Cancellable::kYes);
     if (reason == WakeReason::kTimedOut) return {};
     if (reason == WakeReason::kCancelled) return std::unexpected(Errc::kCancelled);
   }
 }
 
 std::uint64_t id() noexcept {
-  Worker* const worker = Worker::current();
+  detail::Worker* const worker = detail::Worker::current();
   return worker == nullptr || worker->fiber() == nullptr ? 0 : worker->fiber()->id;
 }
 
 std::string_view name() noexcept {
-  Worker* const worker = Worker::current();
+  detail::Worker* const worker = detail::Worker::current();
   return worker == nullptr || worker->fiber() == nullptr ? "" : worker->fiber()->name();
 }
 
-}  // namespace this_fiber
-
-}  // namespace rearm
+}  // namespace rearm::this_fiber

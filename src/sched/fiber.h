@@ -23,10 +23,10 @@
 #include "base/thread_parker.h"
 #include "base/wait_word.h"
 #include "rearm/fiber.h"
-#include "sched/context.h"
 #include "sched/stack.h"
+#include "sched/stack_context.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class Scheduler;
 
@@ -55,11 +55,11 @@ class alignas(64) Fiber {
   [[nodiscard]] std::string_view name() const noexcept { return {name_text.data(), name_bytes}; }
 
   // One cache line: all that a switch touches.
-  Context context;
+  StackContext context;
   Leave leave;
 
   Fiber* next = nullptr;
-  detail::Task* task = nullptr;  // Null once its result has been destroyed.
+  Task* task = nullptr;  // Null once its result has been destroyed.
   WaitWord done;
 
   Scheduler& scheduler;
@@ -72,7 +72,8 @@ class alignas(64) Fiber {
 };
 
 #if !REARM_TSAN && !REARM_ASAN
-static_assert(sizeof(Context) + sizeof(Leave) <= 64, "a switch would touch a second cache line");
+static_assert(sizeof(StackContext) + sizeof(Leave) <= 64,
+              "a switch would touch a second cache line");
 #endif
 
 // A list of fibers, first in first out, linked through the fibers. Not thread-safe.
@@ -127,4 +128,4 @@ class Parked final : public Waiter {
   ThreadParker* thread_ = nullptr;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -28,7 +28,7 @@
 #include "base/mutex.h"
 #include "base/thread_parker.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class IdleWorkers {
  public:
@@ -98,4 +98,4 @@ class IdleWorkers {
   Atomic<int> searching_{0};
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -2,7 +2,7 @@
 
 #include "sched/scheduler.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 void Monitor::start() {
   stop_.store(false, kRelaxed);
@@ -48,4 +48,4 @@ void Monitor::look() {
   if (stuck) scheduler_.wake_one();
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -30,7 +30,7 @@
 #include "base/atomic.h"
 #include "base/thread_parker.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class Scheduler;
 
@@ -71,4 +71,4 @@ class Monitor {
   std::vector<std::uint64_t> switches_;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

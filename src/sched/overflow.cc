@@ -16,7 +16,7 @@
 #include "sched/stack.h"
 #include "sched/worker.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 constexpr int kSignals[] = {SIGSEGV, SIGBUS};
@@ -117,4 +117,4 @@ OverflowReporter::~OverflowReporter() {
   if (is_installed_) ::sigaltstack(&previous_, nullptr);
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

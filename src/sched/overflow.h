@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <memory>
 
-namespace rearm {
+namespace rearm::detail {
 
 class OverflowReporter {
  public:
@@ -43,4 +43,4 @@ class OverflowReporter {
   bool is_installed_ = false;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

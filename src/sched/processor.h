@@ -11,7 +11,7 @@
 #include "sched/stack.h"
 #include "sched/timers.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class alignas(64) Processor {
  public:
@@ -51,4 +51,4 @@ class alignas(64) Processor {
   std::uint64_t id_end_ = 0;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -26,7 +26,7 @@
 #include "base/check.h"
 #include "sched/fiber.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class RunQueue {
  public:
@@ -133,4 +133,4 @@ class RunQueue {
   std::array<Atomic<Fiber*>, kCapacity> slots_{};
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

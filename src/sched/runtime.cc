@@ -7,7 +7,7 @@
 namespace rearm {
 
 Runtime::Runtime(const Options& options)
-    : scheduler_(std::make_unique<Scheduler>(*this, options)) {}
+    : scheduler_(std::make_unique<detail::Scheduler>(*this, options)) {}
 
 Runtime::~Runtime() = default;
 
@@ -16,12 +16,12 @@ void Runtime::stop_threads() { scheduler_->stop_threads(); }
 void Runtime::run_until_idle() { scheduler_->run(); }
 
 void Runtime::request_stop() {
-  const ChoicesAround choices(Act::kStop);
+  const detail::ChoicesAround choices(detail::Act::kStop);
   scheduler_->request_stop();
 }
 
 Runtime* Runtime::current() noexcept {
-  Worker* const worker = Worker::current();
+  detail::Worker* const worker = detail::Worker::current();
   return worker == nullptr ? nullptr : &worker->scheduler().runtime();
 }
 

@@ -14,7 +14,7 @@
 #include <sched.h>
 #endif
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 // How many processors this process may use, which in a container is fewer than there are.
@@ -28,8 +28,8 @@ std::size_t usable_processors() {
   return std::max(1U, std::thread::hardware_concurrency());
 }
 
-std::unique_ptr<detail::PollerCore> open_poller(std::string_view backend) {
-  auto poller = detail::PollerCore::open(backend);
+std::unique_ptr<PollerCore> open_poller(std::string_view backend) {
+  auto poller = PollerCore::open(backend);
   if (poller) return std::move(*poller);
   std::string what = "rearm: cannot open the poller";
   if (poller.error() == Errc::kUnknownBackend) {
@@ -293,4 +293,4 @@ void Scheduler::request_stop() {
   Worker::wake(cancelled);
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -36,7 +36,7 @@
 #include "sched/processor.h"
 #include "sched/worker.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class Control;
 
@@ -49,7 +49,7 @@ class Scheduler {
   ~Scheduler();
 
   [[nodiscard]] Runtime& runtime() noexcept { return runtime_; }
-  [[nodiscard]] detail::PollerCore& poller() noexcept { return *poller_; }
+  [[nodiscard]] PollerCore& poller() noexcept { return *poller_; }
   [[nodiscard]] StackPool& stacks() noexcept { return stacks_; }
   [[nodiscard]] IdleWorkers& idle() noexcept { return idle_; }
   [[nodiscard]] std::span<const std::unique_ptr<Processor>> processors() const noexcept {
@@ -67,7 +67,7 @@ class Scheduler {
 
   // --- Fibers. ---
 
-  [[nodiscard]] Result<Fiber*> spawn(const detail::TaskSpec& spec, const SpawnOptions& options,
+  [[nodiscard]] Result<Fiber*> spawn(const TaskSpec& spec, const SpawnOptions& options,
                                      const std::source_location& site);
   // Destroys what an ended fiber left, and gives back what it occupied.
   void bury(Fiber& fiber);
@@ -158,7 +158,7 @@ class Scheduler {
 
   Runtime& runtime_;
   StackPool stacks_;
-  std::unique_ptr<detail::PollerCore> poller_;
+  std::unique_ptr<PollerCore> poller_;
   std::vector<std::unique_ptr<Processor>> processors_;
   const bool report_stack_overflow_;
 
@@ -182,4 +182,4 @@ class Scheduler {
   std::unique_ptr<Threads> threads_;  // While run() is in progress.
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -15,7 +15,7 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 // Pages that are never touched need no swap behind them.
@@ -167,4 +167,4 @@ void StackCache::flush_half() {
   pool_.give_back(list, count);
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -24,9 +24,9 @@
 
 #include "base/annotations.h"
 #include "base/mutex.h"
-#include "sched/context.h"
+#include "sched/stack_context.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 // A value that names a stack; whoever holds it owns it.
 struct Stack {
@@ -124,4 +124,4 @@ class StackCache {
   std::size_t count_ = 0;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

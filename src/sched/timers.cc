@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 void Timers::start(Timer& timer, std::int64_t when_ns) {
   MutexLock lock(mu_);
@@ -92,4 +92,4 @@ void Timers::remove(Timer& timer) {
   root_ = meld(root_, children);
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -24,7 +24,7 @@
 #include "base/mutex.h"
 #include "base/wait_word.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 // A resource in the waiter's frame. Only Timers touches its fields once it is started.
 class Timer {
@@ -78,4 +78,4 @@ class Timers {
   Atomic<std::int64_t> earliest_ns_{kNever};
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -6,7 +6,7 @@
 #include "base/wait_word.h"
 #include "rearm/deadline.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 // Parks the calling fiber, or blocks the calling thread, until somebody publishes into, withdraws
 // or closes `word`, or until the deadline (which must not be standing) has passed. REQUIRES:
@@ -18,4 +18,4 @@ enum class Cancellable : bool { kNo, kYes };
 [[nodiscard]] std::optional<WakeReason> wait_on(WaitWord& word, Deadline deadline,
                                                 Cancellable cancellable);
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -8,7 +8,7 @@
 #include "sched/control.h"
 #include "sched/scheduler.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 thread_local constinit Worker* current_worker = nullptr;
@@ -21,13 +21,13 @@ thread_local constinit Worker* current_worker = nullptr;
 Worker* Worker::current() noexcept { return current_worker; }
 
 void Worker::run() {
-  Context::Thread thread;
+  StackContext::Thread thread;
   thread_ = &thread;
   set_current(this);
   while (Fiber* const fiber = find_work()) {
     fiber_ = fiber;
     Processor::count(processor_.switches);
-    settle(Context::switch_to(context_, fiber->context, thread, nullptr));
+    settle(StackContext::switch_to(context_, fiber->context, thread, nullptr));
   }
   set_current(nullptr);
   thread_ = nullptr;
@@ -46,9 +46,9 @@ void Worker::leave_fiber(void (*settle_it)(Fiber&)) {
   self.leave.settle = settle_it;
   Fiber* const next = take_next();
   fiber_ = next;
-  Context& to = next == nullptr ? context_ : next->context;
+  StackContext& to = next == nullptr ? context_ : next->context;
   // From here on `this` may belong to another thread.
-  settle(Context::switch_to(self.context, to, *thread_, &self));
+  settle(StackContext::switch_to(self.context, to, *thread_, &self));
 }
 
 WaitWord::Committed Worker::park(WaitWord& word, Waiter& waiter) {
@@ -75,7 +75,7 @@ void Worker::yield() {
   leave_fiber([](Fiber& left) { current()->push_back(left); });
 }
 
-Context::Exit Worker::exit(Fiber& fiber, Fiber* next, void (*settle_it)(Fiber&)) {
+StackContext::Exit Worker::exit(Fiber& fiber, Fiber* next, void (*settle_it)(Fiber&)) {
   fiber.leave.settle = settle_it;
   // A joiner that goes on needs no look outside: to join again, it must park.
   if (next != nullptr) {
@@ -276,4 +276,4 @@ void Worker::enqueue(WaiterList& waiters) {
   if (pushed > 1) scheduler_.work_added();
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

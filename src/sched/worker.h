@@ -27,7 +27,7 @@
 #include "sched/idle.h"
 #include "sched/processor.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class Scheduler;
 
@@ -61,7 +61,7 @@ class Worker {
 
   // Where the fiber that has just ended goes for good: to `next`, or else to what is there to run.
   // Its stack is not left yet.
-  [[nodiscard]] Context::Exit exit(Fiber& fiber, Fiber* next, void (*settle)(Fiber&));
+  [[nodiscard]] StackContext::Exit exit(Fiber& fiber, Fiber* next, void (*settle)(Fiber&));
 
   // Settles the fiber that left for this context, if it was one. First thing after every switch.
   static void settle(void* message);
@@ -108,8 +108,8 @@ class Worker {
   Processor& processor_;
   IdleWorkers::Sleeper sleeper_;
 
-  Context::Thread* thread_ = nullptr;  // While run() is in progress.
-  Context context_;
+  StackContext::Thread* thread_ = nullptr;  // While run() is in progress.
+  StackContext context_;
   Fiber* fiber_ = nullptr;
   std::uint32_t tick_ = 0;
   std::uint32_t next_slot_streak_ = 0;
@@ -119,4 +119,4 @@ class Worker {
   bool searching_ = false;       // Woken by somebody, and has not found anything yet.
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

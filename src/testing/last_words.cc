@@ -11,7 +11,7 @@
 #include "base/mutex.h"
 #include "sched/overflow.h"
 
-namespace rearm::testing {
+namespace rearm::detail {
 namespace {
 
 constexpr std::array kSignals{SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
@@ -92,4 +92,4 @@ void LastWords::say(int signal) const noexcept {
   write_to_stderr("\n");
 }
 
-}  // namespace rearm::testing
+}  // namespace rearm::detail

@@ -14,7 +14,7 @@
 
 #include "testing/schedule.h"
 
-namespace rearm::testing {
+namespace rearm::detail {
 
 class LastWords {
  public:
@@ -36,4 +36,4 @@ class LastWords {
   const LastWords* const outer_;  // Options::failed may explore something, too.
 };
 
-}  // namespace rearm::testing
+}  // namespace rearm::detail

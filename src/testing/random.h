@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace rearm::testing {
+namespace rearm::detail {
 
 // SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
 class Random {
@@ -27,4 +27,4 @@ class Random {
   std::uint64_t state_;
 };
 
-}  // namespace rearm::testing
+}  // namespace rearm::detail

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <system_error>
 
-namespace rearm::testing {
+namespace rearm::detail {
 namespace {
 
 // So many choices are more than any run has; a text that names more is not a schedule.
@@ -49,4 +49,4 @@ std::optional<Schedule> parse_schedule(std::string_view text) {
   return schedule;
 }
 
-}  // namespace rearm::testing
+}  // namespace rearm::detail

@@ -16,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-namespace rearm::testing {
+namespace rearm::detail {
 
 struct Chosen {
   std::uint32_t option = 0;
@@ -59,4 +59,4 @@ void write_schedule(const Schedule& schedule, Write&& write) {
 // Nothing if the text is not that of a schedule.
 [[nodiscard]] std::optional<Schedule> parse_schedule(std::string_view text);
 
-}  // namespace rearm::testing
+}  // namespace rearm::detail

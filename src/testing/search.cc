@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "testing/random.h"
 
-namespace rearm::testing {
+namespace rearm::detail {
 namespace {
 
 constexpr unsigned kMostDepth = 1000;  // With more changes of rank than that, it is kRandom.
@@ -126,13 +126,13 @@ class ExhaustiveSearch final : public Search {
                         .spent = spent});
     }
     const Node& node = stack_[position_++];
-    if (node.fingerprint != seen) return std::unexpected(Failure::Kind::kNotDeterministic);
+    if (node.fingerprint != seen) return std::unexpected(testing::Failure::Kind::kNotDeterministic);
     return node.chosen;
   }
 
-  std::expected<void, Failure::Kind> end_run() override {
+  std::expected<void, testing::Failure::Kind> end_run() override {
     if (position_ == stack_.size()) return {};
-    return std::unexpected(Failure::Kind::kNotDeterministic);
+    return std::unexpected(testing::Failure::Kind::kNotDeterministic);
   }
 
  private:
@@ -153,7 +153,7 @@ class ExhaustiveSearch final : public Search {
     while (!stack_.empty()) {
       Node& last = stack_.back();
       while (++last.chosen < last.options) {
-        if (last.spent + cost(last) <= delays_ || delays_ == kUnbounded) return true;
+        if (last.spent + cost(last) <= delays_ || delays_ == testing::kUnbounded) return true;
       }
       stack_.pop_back();
     }
@@ -194,14 +194,14 @@ class Replay final : public Search {
     if (options == 1 || position_ == schedule_.size()) return 0;
     const Chosen& chosen = schedule_[position_++];
     if (chosen.option != 0 && chosen.options != options) {
-      return std::unexpected(Failure::Kind::kBadSchedule);
+      return std::unexpected(testing::Failure::Kind::kBadSchedule);
     }
     return chosen.option;
   }
 
-  std::expected<void, Failure::Kind> end_run() override {
+  std::expected<void, testing::Failure::Kind> end_run() override {
     if (position_ == schedule_.size()) return {};
-    return std::unexpected(Failure::Kind::kBadSchedule);
+    return std::unexpected(testing::Failure::Kind::kBadSchedule);
   }
 
  private:
@@ -211,14 +211,14 @@ class Replay final : public Search {
 
 }  // namespace
 
-std::unique_ptr<Search> make_search(const Options& options) {
+std::unique_ptr<Search> make_search(const testing::Options& options) {
   switch (options.strategy) {
-    case Strategy::kRandom: return std::make_unique<RandomSearch>(options.seed);
-    case Strategy::kPct:
+    case testing::Strategy::kRandom: return std::make_unique<RandomSearch>(options.seed);
+    case testing::Strategy::kPct:
       REARM_CHECK(options.depth >= 1, "testing::Options::depth is 0; a bug is at least 1 deep");
       REARM_CHECK(options.depth <= kMostDepth, "testing::Options::depth is more than 1000");
       return std::make_unique<PctSearch>(options.seed, options.depth);
-    case Strategy::kExhaustive: return std::make_unique<ExhaustiveSearch>(options.delays);
+    case testing::Strategy::kExhaustive: return std::make_unique<ExhaustiveSearch>(options.delays);
   }
   check_failed("testing::Options::strategy is none", __FILE__, __LINE__);
 }
@@ -227,4 +227,4 @@ std::unique_ptr<Search> make_replay(Schedule schedule) {
   return std::make_unique<Replay>(std::move(schedule));
 }
 
-}  // namespace rearm::testing
+}  // namespace rearm::detail

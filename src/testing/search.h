@@ -12,7 +12,7 @@
 #include "sched/control.h"
 #include "testing/schedule.h"
 
-namespace rearm::testing {
+namespace rearm::detail {
 
 // How many options a choice has: those in line and, as the last one, that time passes.
 [[nodiscard]] inline std::uint32_t options_of(const Chooser::Choice& choice) {
@@ -22,7 +22,7 @@ namespace rearm::testing {
 class Search {
  public:
   // An option, or why the run cannot go on: kNotDeterministic or kBadSchedule.
-  using Decision = std::expected<std::uint32_t, Failure::Kind>;
+  using Decision = std::expected<std::uint32_t, testing::Failure::Kind>;
 
   Search() = default;
   Search(const Search&) = delete;
@@ -33,10 +33,10 @@ class Search {
   [[nodiscard]] virtual bool begin_run() = 0;
   [[nodiscard]] virtual Decision choose(const Chooser::Choice& choice) = 0;
   // After a run that did not fail: whether it has come as far as it had to.
-  [[nodiscard]] virtual std::expected<void, Failure::Kind> end_run() { return {}; }
+  [[nodiscard]] virtual std::expected<void, testing::Failure::Kind> end_run() { return {}; }
 };
 
-[[nodiscard]] std::unique_ptr<Search> make_search(const Options& options);
+[[nodiscard]] std::unique_ptr<Search> make_search(const testing::Options& options);
 [[nodiscard]] std::unique_ptr<Search> make_replay(Schedule schedule);
 
-}  // namespace rearm::testing
+}  // namespace rearm::detail

@@ -18,6 +18,16 @@
 #include "testing/trace.h"
 
 namespace rearm::testing {
+
+using detail::Control;
+using detail::Controlled;
+using detail::LastWords;
+using detail::Schedule;
+using detail::Search;
+using detail::Step;
+using detail::Trace;
+using detail::Worker;
+
 namespace {
 
 // When a run begins: late enough for deadlines before it.
@@ -29,7 +39,7 @@ constexpr std::uint64_t kStopSteps = 100'000;
 constexpr const char* kNotASchedule =
     "this is not a schedule; they look like \"12:1/3.4:2/2\", or \"fifo\"";
 
-class Explorer final : public Chooser {
+class Explorer final : public detail::Chooser {
  public:
   Explorer(const std::function<void()>& body, const Options& options,
            const std::source_location& site)
@@ -91,7 +101,7 @@ std::optional<std::size_t> Explorer::choose(const Choice& choice) {
          "the run has not ended after " + std::to_string(options_.max_steps) + " steps");
     return end_trace();
   }
-  const std::uint32_t options = options_of(choice);
+  const std::uint32_t options = detail::options_of(choice);
   Step step{.now_ns = choice.now_ns, .option = *decision, .options = options};
   if (*decision < choice.line.size()) {
     const Controlled& fiber = *choice.line[*decision];
@@ -123,8 +133,8 @@ std::nullopt_t Explorer::end_trace() {
 
 void Explorer::deadlock() {
   close_last_step();
-  fail(Failure::Kind::kDeadlock,
-       "deadlock: nobody can go on, and no timer is set" + describe_waiting(control_.fibers()));
+  fail(Failure::Kind::kDeadlock, "deadlock: nobody can go on, and no timer is set" +
+                                     detail::describe_waiting(control_.fibers()));
   end_trace();
 }
 
@@ -132,7 +142,7 @@ void Explorer::cannot_stop() {
   complete_failure();
   print_failure();
   LastWords::say_nothing();
-  check_failed(
+  detail::check_failed(
       "the fibers of a run that was stopped do not end: they wait for each other's end, or "
       "go on in spite of Errc::kCancelled",
       __FILE__, __LINE__);
@@ -173,7 +183,7 @@ void Explorer::run_once(Search& search) {
   runtime_.run([this] { run_body(); }, site_);
   close_last_step();
   if (!failure_ && options_.failed) {
-    const VirtualClock::Suspended real;
+    const detail::VirtualClock::Suspended real;
     if (options_.failed()) {
       fail(Failure::Kind::kFailed, "Options::failed() says that it has failed");
     }
@@ -186,8 +196,8 @@ void Explorer::run_once(Search& search) {
 }
 
 void Explorer::complete_failure() {
-  failure_->schedule = to_string(schedule_);
-  failure_->table = to_table(trace_, control_.fibers(), kStartNs);
+  failure_->schedule = detail::to_string(schedule_);
+  failure_->table = detail::to_table(trace_, control_.fibers(), kStartNs);
 }
 
 void Explorer::print_failure() const {
@@ -229,7 +239,7 @@ bool Explorer::fails_again() {
   Failure first = std::move(*failure_);
   const Trace trace = trace_;
   Report report = report_;
-  const auto search = make_replay(schedule_);
+  const auto search = detail::make_replay(schedule_);
   static_cast<void>(search->begin_run());
   run_once(*search);
   const bool again = failure_ && failure_->kind == first.kind &&
@@ -259,21 +269,21 @@ Report explore(const std::function<void()>& body, const Options& options,
   REARM_CHECK(Worker::current() == nullptr, "rearm::testing::explore() was called on a fiber");
   const char* const schedule = std::getenv("REARM_SCHEDULE");
   if (schedule != nullptr && *schedule != '\0') return replay(body, schedule, options, site);
-  const auto search = make_search(options);
+  const auto search = detail::make_search(options);
   return Explorer(body, options, site).explore(*search);
 }
 
 Report replay(const std::function<void()>& body, std::string_view schedule, const Options& options,
               const std::source_location& site) {
   REARM_CHECK(Worker::current() == nullptr, "rearm::testing::replay() was called on a fiber");
-  auto parsed = parse_schedule(schedule);
+  auto parsed = detail::parse_schedule(schedule);
   if (!parsed) {
     Report report;
     report.failure = Failure{.kind = Failure::Kind::kBadSchedule, .what = kNotASchedule};
     if (!options.quiet) std::fprintf(stderr, "\nrearm::testing: %s\n", kNotASchedule);
     return report;
   }
-  const auto search = make_replay(std::move(*parsed));
+  const auto search = detail::make_replay(std::move(*parsed));
   return Explorer(body, options, site).replay(*search, schedule);
 }
 

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <string_view>
 
-namespace rearm::testing {
+namespace rearm::detail {
 namespace {
 
 using State = Controlled::State;
@@ -161,4 +161,4 @@ std::string to_table(const Trace& trace, const std::deque<Controlled>& fibers,
   return table;
 }
 
-}  // namespace rearm::testing
+}  // namespace rearm::detail

@@ -8,7 +8,7 @@
 
 #include "sched/control.h"
 
-namespace rearm::testing {
+namespace rearm::detail {
 
 struct Step {
   std::uint32_t number = 0;  // Of the fiber that went on; 0: time passed.
@@ -44,4 +44,4 @@ using Trace = std::vector<Step>;
 [[nodiscard]] std::string to_table(const Trace& trace, const std::deque<Controlled>& fibers,
                                    std::int64_t start_ns);
 
-}  // namespace rearm::testing
+}  // namespace rearm::detail

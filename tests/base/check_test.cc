@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 class CheckDeathTest : public ::testing::Test {
@@ -44,4 +44,4 @@ TEST_F(CheckDeathTest, ADebugCheckIsOnExactlyInBuildsThatAskForIt) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

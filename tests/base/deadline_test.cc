@@ -21,7 +21,7 @@ constexpr std::int64_t kHighest = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kLowest = std::numeric_limits<std::int64_t>::min();
 
 bool has_passed(Deadline deadline) {
-  return !deadline.is_standing() && !deadline.is_never() && deadline.ns() <= now_ns();
+  return !deadline.is_standing() && !deadline.is_never() && deadline.ns() <= detail::now_ns();
 }
 
 TEST(Deadline, TheDefaultIsStandingAndNothingElseIs) {
@@ -40,9 +40,9 @@ TEST(Deadline, NeverIsNever) {
 }
 
 TEST(Deadline, ADurationCountsFromNow) {
-  const std::int64_t before = now_ns();
+  const std::int64_t before = detail::now_ns();
   const Deadline deadline = Deadline::after(250ms);
-  const std::int64_t after = now_ns();
+  const std::int64_t after = detail::now_ns();
   EXPECT_GE(deadline.ns(), before + 250'000'000);
   EXPECT_LE(deadline.ns(), after + 250'000'000);
 }

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 struct Counter {
@@ -94,4 +94,4 @@ TEST_F(MutexDeathTest, ALockOfAnotherThreadDoesNotCount) {
 #endif
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

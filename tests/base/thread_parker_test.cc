@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "support/scale.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 using namespace std::chrono_literals;
@@ -85,4 +85,4 @@ TEST(ThreadParker, NoTokenIsLostBetweenTwoThreads) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "rearm/deadline.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 using namespace std::chrono_literals;
@@ -82,4 +82,4 @@ TEST(VirtualClockDeathTest, OnlyItsThreadDestroysIt) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -13,7 +13,7 @@
 #include "support/race.h"
 #include "support/scale.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 using Prepared = WaitWord::Prepared;
@@ -210,4 +210,4 @@ TEST_F(WaitWordRaceTest, WhatWasWrittenBeforeTheEventIsSeenAfterIt) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

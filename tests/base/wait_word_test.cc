@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 struct TestWaiter final : Waiter {};
@@ -209,4 +209,4 @@ TEST_F(WaitWordTest, OneWaiterAfterAnotherMayPark) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

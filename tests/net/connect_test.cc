@@ -131,9 +131,9 @@ TEST_P(ConnectTest, ASpuriousReportIsNotAConnection) {
       detail::DescriptorTable::instance().for_each([&](detail::Descriptor& descriptor) {
         if (descriptor.lifetime.open_generation() == 0) return;
         WaiterList woken;
-        descriptor.publish(Ready::both(), woken);
+        descriptor.publish(detail::Ready::both(), woken);
         disturbed += woken.empty() ? 0 : 1;
-        while (Waiter* const waiter = woken.pop_front()) Worker::wake(*waiter);
+        while (Waiter* const waiter = woken.pop_front()) detail::Worker::wake(*waiter);
       });
       (void)this_fiber::sleep_for(500us);
       EXPECT_FALSE(connecting.wait(Deadline::after(0s)));

@@ -49,7 +49,7 @@ TEST_P(Conformance, AWakeIsHeardInAFlood) {
   poller().wake();
   std::size_t returned = 0;
   const Deadline patience = Deadline::after(kPatience);
-  while (returned < kMany && now_ns() < patience.ns()) returned += collect(patience);
+  while (returned < kMany && detail::now_ns() < patience.ns()) returned += collect(patience);
   EXPECT_EQ(returned, kMany);
   (void)collect_now();
   poller().wake();

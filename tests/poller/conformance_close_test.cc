@@ -196,15 +196,16 @@ TEST_P(Conformance, ShutdownAndCloseBackToBackDuringACollectReturnTheWaiterSoon)
     const Token token = add(std::move(pair.a));
     Reader reader;
     park(token, Direction::kRead, reader);
-    const std::int64_t start_ns = now_ns();
+    const std::int64_t start_ns = detail::now_ns();
     (void)::shutdown(number, SHUT_RDWR);
     auto waiters = poller().close(token);
     EXPECT_TRUE(waiters);
     if (waiters) count(std::move(*waiters));
-    while (reader.returns.load() == 0 && now_ns() - start_ns < kPatience.count() * kSecondNs) {
+    while (reader.returns.load() == 0 &&
+           detail::now_ns() - start_ns < kPatience.count() * kSecondNs) {
       ::sched_yield();
     }
-    slowest_ns = std::max(slowest_ns, now_ns() - start_ns);
+    slowest_ns = std::max(slowest_ns, detail::now_ns() - start_ns);
     EXPECT_EQ(reader.returns.load(), 1) << "in round " << i;
     if (HasFailure()) break;
   }

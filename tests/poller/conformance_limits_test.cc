@@ -67,7 +67,7 @@ TEST_P(Conformance, OfTenThousandThatAreArmedAgainAfterEachReportNoneIsLost) {
     }
     std::size_t returned = 0;
     const Deadline patience = Deadline::after(kPatience);
-    while (returned < count && now_ns() < patience.ns()) returned += collect(patience);
+    while (returned < count && detail::now_ns() < patience.ns()) returned += collect(patience);
     for (End& end : ends) {
       ASSERT_EQ(end.reader.returns, round) << "number " << end.fd;
       std::uint64_t value = 0;
@@ -139,7 +139,7 @@ class FirstUse : public ::testing::TestWithParam<std::string_view> {
     poller.wake();
     const Deadline patience = Deadline::after(10s);
     EXPECT_TRUE(poller.collect(patience).empty());
-    EXPECT_LT(now_ns(), patience.ns()) << "no means to wake it";
+    EXPECT_LT(detail::now_ns(), patience.ns()) << "no means to wake it";
   }
 };
 

@@ -163,7 +163,7 @@ TEST_P(Conformance, AWriterIsWokenWhenThePeerHasReadEverything) {
     CountingWaiter writer;
     park(token, Direction::kWrite, writer);
     const Deadline patience = Deadline::after(kPatience);
-    while (writer.returns == 0 && now_ns() < patience.ns()) {
+    while (writer.returns == 0 && detail::now_ns() < patience.ns()) {
       (void)drain(reading.get());  // TCP moves what is left in steps.
       (void)collect_quietly();
     }

@@ -138,7 +138,7 @@ int use_in_child(Poller& inherited, Token parked, Token idle, std::string_view b
   const Deadline patience = Deadline::after(10s);
   while (waiter.returns == 0) {
     (void)count_returns(own->collect(patience));
-    if (now_ns() >= patience.ns()) return 9;
+    if (detail::now_ns() >= patience.ns()) return 9;
   }
   (void)pair.a.release();
   return own->close(*token) ? 0 : 10;

@@ -141,19 +141,19 @@ TEST_P(Conformance, ARemovedDescriptorWakesNobody) {
 }
 
 // Calls back between the kernel and the poller, when reports have been copied out of the kernel.
-class CopiedOut final : public AnyBackend {
+class CopiedOut final : public detail::AnyBackend {
  public:
-  explicit CopiedOut(std::unique_ptr<AnyBackend> inner)
+  explicit CopiedOut(std::unique_ptr<detail::AnyBackend> inner)
       : AnyBackend(inner->name(), inner->needs_arm()), inner_(std::move(inner)) {}
 
   std::error_code open() override { return {}; }
   std::error_code add(int fd, Token token) override { return inner_->add(fd, token); }
-  std::error_code arm(int fd, Token token, Ready interest) override {
+  std::error_code arm(int fd, Token token, detail::Ready interest) override {
     return inner_->arm(fd, token, interest);
   }
   void remove(int fd) override { inner_->remove(fd); }
-  WaitResult wait(std::span<Event> events, Deadline deadline) override {
-    const WaitResult result = inner_->wait(events, deadline);
+  detail::WaitResult wait(std::span<detail::Event> events, Deadline deadline) override {
+    const detail::WaitResult result = inner_->wait(events, deadline);
     if (result.count != 0 && on_copied) std::exchange(on_copied, nullptr)();
     return result;
   }
@@ -163,7 +163,7 @@ class CopiedOut final : public AnyBackend {
   std::function<void()> on_copied;
 
  private:
-  std::unique_ptr<AnyBackend> inner_;
+  std::unique_ptr<detail::AnyBackend> inner_;
 };
 
 // R11, R14 (HPCC-Platform#7859): the report has left the kernel when the descriptor is removed, and

@@ -51,7 +51,7 @@ TEST_P(Conformance, OfEightCollectorsOneHasTheWaiterOfTheHotDescriptor) {
       WaiterList list = poller().collect(Deadline::at_ns(0));
       if (list.empty()) {
         ::sched_yield();
-        if (now_ns() > patience.ns()) failed.store(true, kRelaxed);
+        if (detail::now_ns() > patience.ns()) failed.store(true, kRelaxed);
         continue;
       }
       if (inside.fetch_add(1, kRelaxed) != 0) failed.store(true, kRelaxed);
@@ -180,7 +180,7 @@ TEST_P(ReadersTest, AsManyOperationsAreCompletedAsWereSubmitted) {
     if (waiter != nullptr) come_back(*waiter);
   }
   const Deadline patience = Deadline::after(kPatience);
-  while (completed_.load(kRelaxed) != fed && now_ns() < patience.ns()) ::sched_yield();
+  while (completed_.load(kRelaxed) != fed && detail::now_ns() < patience.ns()) ::sched_yield();
   over_.store(true, kRelaxed);
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(completed_.load(), fed);

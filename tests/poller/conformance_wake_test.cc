@@ -34,7 +34,7 @@ TEST_P(Conformance, AWakeEndsOneWaitOnly) {
     EXPECT_EQ(collect(Deadline::after(kPatience)), 0U);
     const Deadline short_deadline = Deadline::after(1ms);
     EXPECT_EQ(collect(short_deadline), 0U);
-    EXPECT_GE(now_ns(), short_deadline.ns()) << "ended by the wake before";
+    EXPECT_GE(detail::now_ns(), short_deadline.ns()) << "ended by the wake before";
   }
 }
 
@@ -46,7 +46,7 @@ TEST_P(Conformance, AMillionWakesWithoutAWaitNeitherBlockNorFail) {
   EXPECT_EQ(collect(Deadline::after(kPatience)), 0U);
   const Deadline short_deadline = Deadline::after(1ms);
   EXPECT_EQ(collect(short_deadline), 0U);
-  EXPECT_GE(now_ns(), short_deadline.ns()) << "many wakes, one return";
+  EXPECT_GE(detail::now_ns(), short_deadline.ns()) << "many wakes, one return";
 }
 
 // R27 (golang/go#53434): however many wakes at once, there is a return after the last one.

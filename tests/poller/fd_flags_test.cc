@@ -10,7 +10,7 @@
 #include "support/leak_check.h"
 #include "support/sockets.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 class FdFlags : public test::LeakCheck {};
@@ -40,4 +40,4 @@ TEST_F(FdFlags, WhatIsNoDescriptorIsAnErrorByName) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 using Entered = Lifetime::Entered;
@@ -150,4 +150,4 @@ TEST_F(LifetimeTest, LeavingWithoutEnteringDies) {
 #endif
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -64,7 +64,7 @@ class PollBackendTest : public LeakCheck {
  protected:
   void SetUp() override {
     LeakCheck::SetUp();
-    backend_ = std::make_unique<PollBackend>();
+    backend_ = std::make_unique<detail::PollBackend>();
     ASSERT_FALSE(backend_->open());
   }
   void TearDown() override {
@@ -74,13 +74,13 @@ class PollBackendTest : public LeakCheck {
 
   // How many events one wait that does not block brings; the first one's token in `token`.
   std::size_t wait(Token* token = nullptr) {
-    std::array<Event, 8> events;
-    const WaitResult result = backend_->wait(events, Deadline::at_ns(0));
+    std::array<detail::Event, 8> events;
+    const detail::WaitResult result = backend_->wait(events, Deadline::at_ns(0));
     if (token != nullptr && result.count != 0) *token = events[0].token;
     return result.count;
   }
 
-  std::unique_ptr<PollBackend> backend_;
+  std::unique_ptr<detail::PollBackend> backend_;
 };
 
 // R71: a report is in the hands of the thread that waits, and no longer in the kernel's, when its
@@ -92,7 +92,7 @@ TEST_F(PollBackendTest, AReportOfAnEarlierLifeDoesNotDisarmTheNextOne) {
   const int number = old_fd.get();
   UniqueFd new_fd;
   ASSERT_FALSE(backend_->add(number, kOld));
-  ASSERT_FALSE(backend_->arm(number, kOld, Ready::of(Direction::kRead)));
+  ASSERT_FALSE(backend_->arm(number, kOld, detail::Ready::of(Direction::kRead)));
   backend_
       ->wake();  // So that the wait empties the pipe after poll() and before it looks at reports.
   before_next_read = [&] {
@@ -101,7 +101,7 @@ TEST_F(PollBackendTest, AReportOfAnEarlierLifeDoesNotDisarmTheNextOne) {
     new_fd = event_fd(0);
     ASSERT_EQ(new_fd.get(), number);
     ASSERT_FALSE(backend_->add(number, kNew));
-    ASSERT_FALSE(backend_->arm(number, kNew, Ready::of(Direction::kRead)));
+    ASSERT_FALSE(backend_->arm(number, kNew, detail::Ready::of(Direction::kRead)));
   };
   Token token;
   EXPECT_EQ(wait(&token), 1U);
@@ -119,7 +119,7 @@ TEST_F(PollBackendTest, AWaitThatTheKernelRefusesLosesNothing) {
   constexpr Token kToken{.slot = 1, .generation = 1};
   const UniqueFd fd = event_fd(1);
   ASSERT_FALSE(backend_->add(fd.get(), kToken));
-  ASSERT_FALSE(backend_->arm(fd.get(), kToken, Ready::of(Direction::kRead)));
+  ASSERT_FALSE(backend_->arm(fd.get(), kToken, detail::Ready::of(Direction::kRead)));
   for (const int error : {EINTR, ENOMEM, EAGAIN}) {
     next_poll_says = error;
     EXPECT_EQ(wait(), 0U);

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "support/scripted_poller_test.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 using namespace std::chrono_literals;
@@ -129,7 +129,7 @@ TEST_F(PollerCoreTest, ALateReportOfAnEarlierLifeIsDroppedAndCounted) {
 }
 
 TEST_F(PollerCoreTest, OnlyATokenOfThisLifeAndThisPollerIsFound) {
-  const detail::PollerCore& core = *test::core_of(*poller_);
+  const PollerCore& core = *test::core_of(*poller_);
   const Token old_token = add();
   EXPECT_NE(core.find(old_token), nullptr);
   EXPECT_EQ(close(old_token), 0U);
@@ -318,4 +318,4 @@ TEST_F(PollerCoreTest, CancelAllLeavesOtherPollersAlone) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -10,7 +10,7 @@
 #include "poller/poller_core.h"
 #include "support/scripted_poller_test.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 using test::CountingWaiter;
@@ -163,8 +163,8 @@ TEST_F(PollerRearmTest, AReportOfAnEarlierLifeArmsNothing) {
 
 TEST_F(PollerRearmTest, ArmingAfterCloseOrForAnEarlierLifeIsRefused) {
   const Token token = add();
-  detail::PollerCore& core = *test::core_of(*poller_);
-  detail::Descriptor* const descriptor = core.find(token);
+  PollerCore& core = *test::core_of(*poller_);
+  Descriptor* const descriptor = core.find(token);
   ASSERT_NE(descriptor, nullptr);
   EXPECT_EQ(core.arm(*descriptor, token.generation - 1, Direction::kRead), Errc::kClosed);
   // Held by an operation, so that the slot stays where it is.
@@ -243,4 +243,4 @@ TEST_F(PollerRearmTest, AWaitBetweenTheReportAndItsDeliveryComesBack) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -3,7 +3,7 @@
 
 #include "poller/backend.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 constexpr Ready kRead = Ready::of(Direction::kRead);
@@ -31,4 +31,4 @@ TEST(Ready, WithoutRemovesAndLeavesTheRest) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -186,15 +186,15 @@ TEST_F(ExhaustionTest, WithoutGuardInstallStacksAreGuardedByProtection) {
     if (!refuse_guard_install()) return false;
     int pipe_ends[2];
     if (!check(::pipe(pipe_ends) == 0, "pipe")) return false;
-    StackPool pool(64 * 1024);
+    detail::StackPool pool(64 * 1024);
     bool good = true;
-    std::vector<Stack*> stacks;
+    std::vector<detail::Stack*> stacks;
     for (int i = 0; i < 100; ++i) {
       stacks.push_back(pool.take());
       good = good && check(is_guarded(stacks.back()->base - 1, pipe_ends[1]), "guarded") &&
              check(!is_guarded(stacks.back()->base, pipe_ends[1]), "usable");
     }
-    for (Stack* const stack : stacks) {
+    for (detail::Stack* const stack : stacks) {
       stack->next_free = nullptr;
       pool.give_back(stack, 1);
     }

@@ -112,7 +112,7 @@ TEST_P(FairnessTest, ALoneYielderDoesNotStarveTheOutside) {
 
 // More fibers than a queue has room for go to where everybody finds them, and none is lost.
 TEST_P(FairnessTest, AnOverflowingQueueLosesNobody) {
-  constexpr int kFibers = 5 * static_cast<int>(RunQueue::kCapacity);
+  constexpr int kFibers = 5 * static_cast<int>(detail::RunQueue::kCapacity);
   std::atomic<int> ran{0};
   run([&] {
     for (int i = 0; i < kFibers; ++i) {

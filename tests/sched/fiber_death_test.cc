@@ -63,15 +63,15 @@ TEST_F(FiberDeathTest, RunningOnAFiberIsRefused) {
 
 #if REARM_DEBUG_CHECKS
 
-// The guard is the look at the locks in Context::switch_to() (G7).
+// The guard is the look at the locks in StackContext::switch_to() (G7).
 TEST_F(FiberDeathTest, ALibraryLockHeldAcrossASwitchIsRefused) {
   EXPECT_DEATH(
       {
         Runtime runtime(kOneWorker);
         runtime.run([] {
           spawn([] {}).detach();
-          Mutex mutex;
-          const MutexLock lock(mutex);
+          detail::Mutex mutex;
+          const detail::MutexLock lock(mutex);
           this_fiber::yield();
         });
       },

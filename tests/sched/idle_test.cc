@@ -13,7 +13,7 @@
 #include "sched/runtime_fixture.h"
 #include "support/scale.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 using namespace std::chrono_literals;
@@ -97,7 +97,7 @@ TEST_P(IdleTest, NoFiberIsLostWhenManyThreadsInject) {
     outsiders.emplace_back([&] {
       for (std::uint64_t round = 0; round < rounds && lost.load() == 0; ++round) {
         auto handle = runtime().spawn([] {
-          spawn([] { this_fiber::yield(); }).join();
+          rearm::spawn([] { this_fiber::yield(); }).join();
           return 1;
         });
         if (!handle.wait(Deadline::after(test::kPatience))) ++lost;
@@ -154,4 +154,4 @@ TEST(IdleWorkers, WakingAllWakesEachOnce) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

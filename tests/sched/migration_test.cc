@@ -233,11 +233,11 @@ TEST_P(MigrationTest, ErrorsAreThoseOfTheOwnSystemCall) {
     for (int i = 0; i < kRounds; ++i) {
       set_errno(1000 + number);
       park(number + i);
-      EXPECT_EQ(result_or_errno(::close(-1)), -EBADF);
+      EXPECT_EQ(detail::result_or_errno(::close(-1)), -EBADF);
       set_errno(0);
       park(i);
       EXPECT_EQ(::read(-1, nullptr, 0), -1);
-      EXPECT_EQ(last_error(), std::errc::bad_file_descriptor);
+      EXPECT_EQ(detail::last_error(), std::errc::bad_file_descriptor);
     }
   });
 }
@@ -249,7 +249,7 @@ TEST_P(MigrationTest, ErrnoIsReadOnTheThreadThatTheFiberIsOn) {
     for (int i = 0; i < kRounds; ++i) {
       park(number + i);
       set_errno(number + 1);
-      EXPECT_EQ(current_errno(), number + 1);  // Nothing parks between the two lines.
+      EXPECT_EQ(detail::current_errno(), number + 1);  // Nothing parks between the two lines.
     }
   });
 }

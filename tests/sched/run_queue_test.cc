@@ -12,7 +12,7 @@
 
 #include "support/scale.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 // Places that stand for fibers; nobody looks at what is there, so they cost only address space.
@@ -170,4 +170,4 @@ TEST(RunQueue, EveryFiberIsTakenExactlyOnce) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

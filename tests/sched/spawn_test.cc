@@ -407,7 +407,7 @@ TEST_P(SpawnTest, NamesAreCopiedAndCut) {
 TEST_P(SpawnTest, TheSpawnSiteIsTheCallersLine) {
   run([] {
     const auto line = std::source_location::current().line() + 1;
-    auto handle = spawn([] { return Worker::current()->fiber()->site; });
+    auto handle = spawn([] { return detail::Worker::current()->fiber()->site; });
     const std::source_location site = handle.join();
     EXPECT_EQ(site.line(), line);
     EXPECT_TRUE(std::string_view(site.file_name()).ends_with("spawn_test.cc"));

@@ -17,7 +17,7 @@
 #include "rearm/fiber.h"
 #include "sched/runtime_fixture.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 const std::size_t kPage = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -240,16 +240,18 @@ TEST_P(DeepStackTest, AFiberUsesTwoHundredKiBOfItsStack) {
   constexpr std::size_t kDepth = test::kSanitized ? 100 * 1024 : 180 * 1024;
   run([] {
     std::vector<JoinHandle<bool>> handles;
-    for (int i = 0; i < 40; ++i) handles.push_back(spawn([i] { return dive(kDepth, i); }));
+    for (int i = 0; i < 40; ++i) handles.push_back(rearm::spawn([i] { return dive(kDepth, i); }));
     for (auto& handle : handles) EXPECT_TRUE(handle.join());
   });
 }
 
 TEST_P(DeepStackTest, AStackIsReusedAfterADeepDive) {
   run([] {
-    for (int i = 0; i < 300; ++i) EXPECT_TRUE(spawn([i] { return dive(16 * 1024, i); }).join());
+    for (int i = 0; i < 300; ++i) {
+      EXPECT_TRUE(rearm::spawn([i] { return dive(16 * 1024, i); }).join());
+    }
   });
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

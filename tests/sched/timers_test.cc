@@ -12,7 +12,7 @@
 
 #include "support/scale.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 struct NumberedWaiter final : Waiter {
@@ -244,4 +244,4 @@ TEST(Timers, StoppingRacesWithExpiring) {
 }
 
 }  // namespace
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -129,7 +129,7 @@ TEST_P(IoTest, AWriterWaitsForRoom) {
 }
 
 std::vector<std::string_view> backends() {
-  const auto names = backend_names();
+  const auto names = detail::backend_names();
   return {names.begin(), names.end()};
 }
 

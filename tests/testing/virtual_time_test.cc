@@ -149,7 +149,7 @@ TEST_F(VirtualTimeTest, OtherThreadsAndRuntimesKeepTheSteadyClock) {
 
 TEST_F(VirtualTimeTest, TheClockIsTheSteadyOneAgainAfterwards) {
   (void)testing::explore([] { (void)this_fiber::sleep_for(1h); }, {.runs = 2});
-  EXPECT_FALSE(VirtualClock::anywhere());
+  EXPECT_FALSE(detail::VirtualClock::anywhere());
   const auto before = std::chrono::steady_clock::now();
   EXPECT_GE(Deadline::now().ns(), Deadline::at(before).ns());
 }

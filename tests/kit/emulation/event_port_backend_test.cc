@@ -17,6 +17,11 @@
 #include "support/threads.h"
 
 namespace rearm::test {
+
+using detail::EventPortBackend;
+using detail::Ready;
+using detail::WaitResult;
+
 namespace {
 
 constexpr unsigned kAlways = 1'000;
@@ -41,7 +46,7 @@ class EventPortBackendTest : public ::testing::Test {
 
   std::unique_ptr<ScopedEventPortFaults> faults_;
   std::unique_ptr<EventPortBackend> backend_;
-  std::array<Event, 8> events_;
+  std::array<detail::Event, 8> events_;
   FdPair pair_ = socket_pair();
 };
 

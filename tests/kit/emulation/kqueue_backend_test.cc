@@ -32,7 +32,7 @@ class KqueueBackendTest : public LeakCheck, public ::testing::WithParamInterface
     LeakCheck::SetUp();
     kqueue_emulation::set_quirks(kqueue_emulation::quirks_of(GetParam()));
     kqueue_emulation::set_faults({});
-    backend_ = std::make_unique<KqueueBackend>();
+    backend_ = std::make_unique<detail::KqueueBackend>();
     ASSERT_FALSE(backend_->open());
   }
   void TearDown() override {
@@ -49,10 +49,10 @@ class KqueueBackendTest : public LeakCheck, public ::testing::WithParamInterface
     bool woken = false;
   };
   Said wait(Deadline deadline = Deadline::at_ns(0)) {
-    std::array<Event, 8> events;
-    const WaitResult result = backend_->wait(events, deadline);
+    std::array<detail::Event, 8> events;
+    const detail::WaitResult result = backend_->wait(events, deadline);
     Said said{.woken = result.woken};
-    for (const Event& event : std::span(events).first(result.count)) {
+    for (const detail::Event& event : std::span(events).first(result.count)) {
       EXPECT_EQ(event.token, kToken);
       said.read |= event.ready.has(Direction::kRead);
       said.write |= event.ready.has(Direction::kWrite);
@@ -61,7 +61,7 @@ class KqueueBackendTest : public LeakCheck, public ::testing::WithParamInterface
     return said;
   }
 
-  std::unique_ptr<KqueueBackend> backend_;
+  std::unique_ptr<detail::KqueueBackend> backend_;
 };
 
 // R43 (mio#582): a FIFO on FreeBSD says so by EPIPE and by nothing else.
@@ -105,7 +105,7 @@ TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfEndsTheWaitInProgress) {
 // A registration that fails leaves nothing behind.
 TEST_P(KqueueBackendTest, ANumberThatWasRefusedMayBeAddedLater) {
   kqueue_emulation::set_faults({.no_memory_one_in = 2});
-  KqueueBackend scarce;
+  detail::KqueueBackend scarce;
   while (scarce.open()) continue;
   const FdPair pair = socket_pair();
   int refused = 0;

@@ -33,8 +33,8 @@ struct DescriptorWorld::Things {
   detail::Descriptor* descriptor = nullptr;
   std::uint32_t generation = 0;
 
-  std::array<ThreadParker, 2> parkers;
-  std::array<Parked, 2> waiters{Parked(parkers[0]), Parked(parkers[1])};
+  std::array<detail::ThreadParker, 2> parkers;
+  std::array<detail::Parked, 2> waiters{detail::Parked(parkers[0]), detail::Parked(parkers[1])};
   std::array<bool, 2> is_parked{};
 
   // Of each thread that is inside collect(): the life of slot 0 that was open when it looked last.

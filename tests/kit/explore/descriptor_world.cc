@@ -18,7 +18,9 @@ namespace rearm::explore {
 using detail::Descriptor;
 using detail::DescriptorTable;
 using detail::FdAccess;
+using detail::Lifetime;
 using detail::PollerCore;
+using detail::Worker;
 
 namespace {
 
@@ -174,7 +176,7 @@ void DescriptorWorld::take(int index, Actor actor) {
       outcome = outcome_of(things.fd.write_some(std::span(&byte, 1)));
       break;
     case Actor::kReport:
-      kernel.make_ready(things.file, Ready::of(Direction::kRead));
+      kernel.make_ready(things.file, detail::Ready::of(Direction::kRead));
       collect(Deadline::at_ns(0));
       break;
     case Actor::kWake:

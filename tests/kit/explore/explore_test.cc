@@ -26,9 +26,9 @@ constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
 class Toy final : public Program {
  public:
   struct Things {
-    std::array<Atomic<int>, 4> words{};
-    std::array<Mutex, 2> locks;
-    std::array<ThreadParker, 2> parkers;
+    std::array<detail::Atomic<int>, 4> words{};
+    std::array<detail::Mutex, 2> locks;
+    std::array<detail::ThreadParker, 2> parkers;
     std::array<int, 4> seen{};  // Of each thread: what it has read.
   };
 
@@ -119,8 +119,8 @@ TEST(Explore, ADeadlockOfTwoLocksIsFound) {
 }
 
 void lock_inside_a_lock(Things& things) REARM_NO_THREAD_SAFETY_ANALYSIS {
-  const MutexLock one(things.locks[0]);
-  const MutexLock two(things.locks[1]);
+  const detail::MutexLock one(things.locks[0]);
+  const detail::MutexLock two(things.locks[1]);
 }
 
 TEST(Explore, ALockInsideALockIsReported) {
@@ -219,17 +219,17 @@ std::function<void(Things&)> random_body(std::uint64_t seed, std::size_t self, i
   return [seed, self, steps](Things& things) {
     std::uint64_t state = seed;
     for (int i = 0; i < steps; ++i) {
-      Atomic<int>& word = things.words[next_random(state) % 2];
+      detail::Atomic<int>& word = things.words[next_random(state) % 2];
       int expected = static_cast<int>(next_random(state) % 3);
       int& seen = things.seen[self];
       switch (next_random(state) % 7) {
         case 0: seen = seen * 5 + word.load(); break;
         case 1: word.store(static_cast<int>(self) + 1); break;
         case 2: seen = seen * 5 + (word.compare_exchange_strong(expected, 2) ? 3 : expected); break;
-        case 3: word.fetch_add(1, kRelaxed); break;
+        case 3: word.fetch_add(1, detail::kRelaxed); break;
         case 4: seen = seen * 5 + word.exchange(static_cast<int>(self)); break;
         case 5: {
-          const MutexLock lock(things.locks[next_random(state) % 2]);
+          const detail::MutexLock lock(things.locks[next_random(state) % 2]);
           word.store(word.load() + 1);
           break;
         }

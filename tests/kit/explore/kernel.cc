@@ -8,6 +8,8 @@
 
 namespace rearm::explore {
 
+using detail::Ready;
+
 Kernel kernel;
 
 namespace {
@@ -250,14 +252,14 @@ bool Kernel::may_return(const Step& step) {
   return self.woken_ || virtual_now_ns >= step.argument || self.has_report();
 }
 
-WaitResult Kernel::wait(std::span<Event> events, Deadline deadline) {
+detail::WaitResult Kernel::wait(std::span<detail::Event> events, Deadline deadline) {
   if (in_thread && locks_held() != 0)
     violation("G7", "a lock was held across a wait in the kernel");
   const bool is_never = deadline.is_standing() || deadline.is_never();
   const bool is_timed = !is_never && deadline.ns() > 0;
   // collect() is for one thread at a time, and so is what it fills with events.
   if (++waiting_ > 1) violation("G8", "two threads wait in the kernel at once");
-  WaitResult result;
+  detail::WaitResult result;
   {
     MoreTouches touches = looks(kind_ != Class::kEventPort);
     if (is_timed) {

@@ -62,7 +62,7 @@ class Kernel {
   // --- What the peers do. ---
 
   [[nodiscard]] int open();  // A new file; returns its number.
-  void make_ready(int file, Ready ready);
+  void make_ready(int file, detail::Ready ready);
   void make_all_ready();  // Every file that is open, both ways.
 
   // --- What processes call. ---
@@ -73,9 +73,9 @@ class Kernel {
   // --- What the backend calls. ---
 
   [[nodiscard]] std::error_code add(int number, Token token);
-  [[nodiscard]] std::error_code arm(int number, Token token, Ready interest);
+  [[nodiscard]] std::error_code arm(int number, Token token, detail::Ready interest);
   void remove(int number);
-  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline);
+  [[nodiscard]] detail::WaitResult wait(std::span<detail::Event> events, Deadline deadline);
   void wake() noexcept;
 
   // --- For programs and reports. ---
@@ -103,7 +103,7 @@ class Kernel {
 
  private:
   struct File {
-    Ready ready;
+    detail::Ready ready;
     bool write_failed = false;
     std::int8_t times_closed = 0;
     bool exists = false;
@@ -111,8 +111,8 @@ class Kernel {
   struct Watch {
     bool is_there = false;
     Token token;
-    Ready interest;  // What the kernel will report; both, always, on epoll and kqueue.
-    Ready queued;    // What it is about to report.
+    detail::Ready interest;  // What the kernel will report; both, always, on epoll and kqueue.
+    detail::Ready queued;    // What it is about to report.
     std::uint16_t since = 0;
   };
 
@@ -121,9 +121,9 @@ class Kernel {
   }
   [[nodiscard]] bool is_edge() const { return kind_ == Class::kEpoll || kind_ == Class::kKqueue; }
   [[nodiscard]] MoreTouches looks(bool does) const;
-  [[nodiscard]] Ready state_at(std::size_t at) const;
-  [[nodiscard]] Ready report_of(std::size_t at) const;
-  void queue(Watch& watch, Ready ready);
+  [[nodiscard]] detail::Ready state_at(std::size_t at) const;
+  [[nodiscard]] detail::Ready report_of(std::size_t at) const;
+  void queue(Watch& watch, detail::Ready ready);
   static bool may_return(const Step& step);
 
   Class kind_ = Class::kEpoll;

@@ -6,7 +6,7 @@
 #include "explore/kernel.h"
 #include "poller/backend.h"
 
-namespace rearm {
+namespace rearm::detail {
 namespace {
 
 class ModelBackend final : public AnyBackend {
@@ -41,4 +41,4 @@ Result<std::unique_ptr<AnyBackend>> open_backend(std::string_view name) {
   return std::unexpected(make_error_code(Errc::kUnknownBackend));
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -11,9 +11,15 @@
 
 namespace rearm::explore {
 
+using detail::Atomic;
 using detail::Descriptor;
 using detail::DescriptorTable;
+using detail::IdleWorkers;
+using detail::Lifetime;
+using detail::Monitor;
+using detail::Mutex;
 using detail::PollerCore;
+using detail::Scheduler;
 
 // One tag for each private member. GCC warns that the friend is not a template, which is the point.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -183,14 +189,14 @@ Step destruction_of(Runtime& runtime) {
 
 std::uint64_t lifetime_word(const Descriptor& descriptor) {
   const OutsideThreads outside;
-  return (descriptor.lifetime.*member_of(LifetimeWord{})).load(kRelaxed);
+  return (descriptor.lifetime.*member_of(LifetimeWord{})).load(detail::kRelaxed);
 }
 
 std::string state_of(Descriptor& descriptor) {
   std::string text = value_in_library(&descriptor.lifetime, lifetime_word(descriptor)) + "; ";
   for (const Direction direction : kDirections) {
     std::uint64_t word = 0;
-    static_assert(sizeof(WaitWord) == sizeof(word));
+    static_assert(sizeof(detail::WaitWord) == sizeof(word));
     std::memcpy(&word, static_cast<const void*>(&descriptor.word(direction)), sizeof(word));
     text += value_in_library(&descriptor.word(direction), word);
     text += direction == Direction::kRead ? "/" : "; ";

@@ -24,6 +24,18 @@
 
 namespace rearm::explore {
 
+using detail::Atomic;
+using detail::Fiber;
+using detail::IdleWorkers;
+using detail::kSeqCst;
+using detail::Parked;
+using detail::RunQueue;
+using detail::ThreadParker;
+using detail::Timer;
+using detail::Timers;
+using detail::WaitWord;
+using detail::Worker;
+
 struct QueueHead {
   using Type = Atomic<std::uint32_t> RunQueue::*;
   friend constexpr Type member_of(QueueHead);

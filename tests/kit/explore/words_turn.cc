@@ -34,6 +34,14 @@
 #include "sched/worker.h"
 
 namespace rearm::explore {
+
+using detail::Fiber;
+using detail::Scheduler;
+using detail::Stack;
+using detail::Timer;
+using detail::WaitWord;
+using detail::Worker;
+
 namespace {
 
 constexpr std::int64_t kWhenNs = 50;
@@ -201,7 +209,7 @@ class WorkerProgram final : public RuntimeProgram {
     const InArena in_arena;
     things_ = new WorkerThings();
     // The stacks are mapped once; what lies in them of a free stack is part of the world.
-    StackPool& pool = things_->runtime.scheduler().stacks();
+    detail::StackPool& pool = things_->runtime.scheduler().stacks();
     std::array<Stack*, 4> stacks{};
     for (Stack*& stack : stacks) stack = pool.take();
     for (Stack* const stack : stacks) {
@@ -273,7 +281,7 @@ class WorkerProgram final : public RuntimeProgram {
           .detach();
       open(all.gate);
     } else if (actor_of(index) == "report") {
-      kernel.make_ready(all.file, Ready::of(Direction::kRead));
+      kernel.make_ready(all.file, detail::Ready::of(Direction::kRead));
     } else if (actor_of(index) == "drop") {
       all.handle.detach();
     } else if (actor_of(index) == "late") {
@@ -333,7 +341,7 @@ class WorkerProgram final : public RuntimeProgram {
       case WaitWord::Prepared::kPark: break;
       default: violation("G2", "the word is neither ready nor free");
     }
-    if (wait_on(gate, Deadline::never(), Cancellable::kNo) != WakeReason::kReady) {
+    if (detail::wait_on(gate, Deadline::never(), detail::Cancellable::kNo) != WakeReason::kReady) {
       violation("G2", "the wait was not ended by the wake-up");
     }
   }

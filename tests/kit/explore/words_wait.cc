@@ -22,6 +22,14 @@
 #include "sched/worker.h"
 
 namespace rearm::explore {
+
+using detail::Lifetime;
+using detail::NumberSet;
+using detail::Parked;
+using detail::ThreadParker;
+using detail::WaitWord;
+using detail::Worker;
+
 namespace {
 
 // --- The wait word. ---

@@ -5,6 +5,6 @@
 
 namespace rearm::explore {
 
-Worker*& current_worker_slot() noexcept { return current_worker; }
+detail::Worker*& current_worker_slot() noexcept { return detail::current_worker; }
 
 }  // namespace rearm::explore

@@ -2,12 +2,12 @@
 // exchange when another simulated thread goes on.
 #pragma once
 
-namespace rearm {
+namespace rearm::detail {
 class Worker;
 }
 
 namespace rearm::explore {
 
-[[nodiscard]] Worker*& current_worker_slot() noexcept;
+[[nodiscard]] detail::Worker*& current_worker_slot() noexcept;
 
 }  // namespace rearm::explore

@@ -265,9 +265,9 @@ class MemoryTest : public LeakCheck, public ::testing::WithParamInterface<Parame
  protected:
   // The set of numbers keeps what it has once needed, too; MemoryOfTheFirst begins without.
   static void SetUpTestSuite() {
-    NumberSet& numbers = detail::DescriptorTable::instance().numbers();
+    detail::NumberSet& numbers = detail::DescriptorTable::instance().numbers();
     for (int number = 0; number < 1024; ++number) {
-      ASSERT_EQ(numbers.insert(number), NumberSet::Inserted::kYes);
+      ASSERT_EQ(numbers.insert(number), detail::NumberSet::Inserted::kYes);
       numbers.erase(number);
     }
   }

@@ -53,7 +53,7 @@ class EventPortRace : public RaceTest {
     const Deadline patience = Deadline::after(kPatience);
     while (!flag.load(std::memory_order_relaxed)) {
       ::sched_yield();
-      if (now_ns() < patience.ns()) continue;
+      if (detail::now_ns() < patience.ns()) continue;
       ADD_FAILURE() << "the other thread never came to the place where it was to be stopped";
       return;
     }

@@ -161,21 +161,21 @@ TEST_P(ReportRace, AReArmDuringAnArmLosesNeitherWish) {
 
 // A backend that holds reports back until it is told to deliver them: legal by the contract, and so
 // late that their descriptors are gone. One thread at a time waits and tells.
-class LateBackend final : public AnyBackend {
+class LateBackend final : public detail::AnyBackend {
  public:
-  explicit LateBackend(std::unique_ptr<AnyBackend> inner)
+  explicit LateBackend(std::unique_ptr<detail::AnyBackend> inner)
       : AnyBackend(inner->name(), inner->needs_arm()), inner_(std::move(inner)) {}
 
   std::error_code open() override { return {}; }
   std::error_code add(int fd, Token token) override { return inner_->add(fd, token); }
-  std::error_code arm(int fd, Token token, Ready interest) override {
+  std::error_code arm(int fd, Token token, detail::Ready interest) override {
     return inner_->arm(fd, token, interest);
   }
   void remove(int fd) override { inner_->remove(fd); }
-  WaitResult wait(std::span<Event> events, Deadline deadline) override {
+  detail::WaitResult wait(std::span<detail::Event> events, Deadline deadline) override {
     if (delivering && held_.empty()) return inner_->wait(events, deadline);
-    std::array<Event, kAtOnce> fresh;
-    const WaitResult result = inner_->wait(fresh, Deadline::at_ns(0));
+    std::array<detail::Event, kAtOnce> fresh;
+    const detail::WaitResult result = inner_->wait(fresh, Deadline::at_ns(0));
     held_.insert(held_.end(), fresh.begin(), fresh.begin() + static_cast<long>(result.count));
     if (!delivering) return {.count = 0, .woken = result.woken};
     std::copy(held_.begin(), held_.end(), events.begin());
@@ -189,8 +189,8 @@ class LateBackend final : public AnyBackend {
  private:
   static constexpr std::size_t kAtOnce = 64;
 
-  std::unique_ptr<AnyBackend> inner_;
-  std::vector<Event> held_;
+  std::unique_ptr<detail::AnyBackend> inner_;
+  std::vector<detail::Event> held_;
 };
 
 // Race (R02: golang/go#59545, R12: boringtun#144, R44: mio#267): reports are taken from the kernel

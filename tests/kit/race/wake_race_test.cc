@@ -52,7 +52,7 @@ class WakeRace : public RaceTest {
     const std::uint64_t posted = posted_[poster].load(std::memory_order_relaxed);
     while (seen_[poster].load(std::memory_order_acquire) != posted) {
       ::sched_yield();
-      if (now_ns() > patience.ns()) return false;
+      if (detail::now_ns() > patience.ns()) return false;
     }
     return true;
   }

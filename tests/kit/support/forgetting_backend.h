@@ -75,7 +75,7 @@ class ForgettingBackend {
   [[nodiscard]] std::error_code add(int fd, Token token) {
     epoll_event event = event_for(EPOLLONESHOT, token);
     if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0) {
-      const std::uint64_t old = witness(fd).life.exchange(pack(token), kRelaxed);
+      const std::uint64_t old = witness(fd).life.exchange(pack(token), detail::kRelaxed);
       if (old != 0) note(Breach::kAddDuringLife);
       return {};
     }
@@ -86,11 +86,11 @@ class ForgettingBackend {
     }
   }
 
-  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest) {
+  [[nodiscard]] std::error_code arm(int fd, Token token, detail::Ready interest) {
     Witness& seen = witness(fd);
-    if (seen.arming.fetch_add(1, kRelaxed) != 0) note(Breach::kArmDuringArm);
+    if (seen.arming.fetch_add(1, detail::kRelaxed) != 0) note(Breach::kArmDuringArm);
     if (on_arm) on_arm();
-    const std::uint64_t life = seen.life.load(kRelaxed);
+    const std::uint64_t life = seen.life.load(detail::kRelaxed);
     if (life == 0) note(Breach::kArmOutsideLife);
     if (life != 0 && life != pack(token)) note(Breach::kArmOfEarlierLife);
     std::uint32_t mask = EPOLLONESHOT | EPOLLRDHUP;
@@ -102,24 +102,24 @@ class ForgettingBackend {
       result = ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event);
     }
     const std::error_code error = result == 0 ? std::error_code() : last_error();
-    seen.arming.fetch_sub(1, kRelaxed);
+    seen.arming.fetch_sub(1, detail::kRelaxed);
     return error;
   }
 
   void remove(int fd) {
     Witness& seen = witness(fd);
-    if (seen.arming.load(kRelaxed) != 0) note(Breach::kRemoveDuringArm);
+    if (seen.arming.load(detail::kRelaxed) != 0) note(Breach::kRemoveDuringArm);
     if (::fcntl(fd, F_GETFD) < 0) note(Breach::kRemoveAfterClose);
-    seen.life.store(0, kRelaxed);
+    seen.life.store(0, detail::kRelaxed);
     epoll_event unused{};
     (void)::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, &unused);
   }
 
-  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline) {
+  [[nodiscard]] detail::WaitResult wait(std::span<detail::Event> events, Deadline deadline) {
     const std::size_t size = std::min(events.size(), batch_.size());
     const int count = wait_kernel(static_cast<int>(size), deadline);
     if (count > 0 && on_report) on_report();
-    WaitResult result;
+    detail::WaitResult result;
     for (const epoll_event& event :
          std::span(batch_).first(static_cast<std::size_t>(std::max(count, 0)))) {
       const Token token = std::bit_cast<Token>(static_cast<std::uint64_t>(event.data.u64));
@@ -155,7 +155,7 @@ class ForgettingBackend {
         "remove of a number that was closed", "add of a number that was not removed"};
     std::string text;
     for (std::size_t i = 0; i < kBreaches; ++i) {
-      const std::uint64_t times = breaches_[i].exchange(0, kRelaxed);
+      const std::uint64_t times = breaches_[i].exchange(0, detail::kRelaxed);
       if (times == 0) continue;
       if (!text.empty()) text += "; ";
       text += std::string(kWords[i]) + ", times " + std::to_string(times);
@@ -183,15 +183,15 @@ class ForgettingBackend {
     event.data.u64 = pack(token);
     return event;
   }
-  static Ready ready_of(std::uint32_t mask) {
-    Ready ready;
-    if ((mask & EPOLLIN) != 0) ready |= Ready::of(Direction::kRead);
-    if ((mask & EPOLLOUT) != 0) ready |= Ready::of(Direction::kWrite);
-    if ((mask & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) ready |= Ready::hang_up();
+  static detail::Ready ready_of(std::uint32_t mask) {
+    detail::Ready ready;
+    if ((mask & EPOLLIN) != 0) ready |= detail::Ready::of(Direction::kRead);
+    if ((mask & EPOLLOUT) != 0) ready |= detail::Ready::of(Direction::kWrite);
+    if ((mask & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) ready |= detail::Ready::hang_up();
     return ready;
   }
   static void note(Breach breach) {
-    breaches_[static_cast<std::size_t>(breach)].fetch_add(1, kRelaxed);
+    breaches_[static_cast<std::size_t>(breach)].fetch_add(1, detail::kRelaxed);
   }
 
   Witness& witness(int fd) { return (*witnesses_)[static_cast<std::size_t>(fd) % kNumbers]; }
@@ -201,7 +201,7 @@ class ForgettingBackend {
       return ::epoll_wait(epoll_fd_, batch_.data(), size, -1);
     }
     const std::int64_t left_ns =
-        std::max<std::int64_t>(0, deadline.ns() <= 0 ? 0 : deadline.ns() - now_ns());
+        std::max<std::int64_t>(0, deadline.ns() <= 0 ? 0 : deadline.ns() - detail::now_ns());
     const timespec timeout{.tv_sec = left_ns / kNsPerSecond, .tv_nsec = left_ns % kNsPerSecond};
     return ::epoll_pwait2(epoll_fd_, batch_.data(), size, &timeout, nullptr);
   }
@@ -215,6 +215,6 @@ class ForgettingBackend {
       std::make_unique<std::array<Witness, kNumbers>>();
 };
 
-static_assert(Backend<ForgettingBackend>);
+static_assert(detail::Backend<ForgettingBackend>);
 
 }  // namespace rearm::test

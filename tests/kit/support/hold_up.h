@@ -28,8 +28,8 @@ class HoldUp {
   void approach() noexcept {
     state_ = state_ * 1'664'525U + 1'013'904'223U;
     const std::int64_t latency_ns = latency_ns_.load(std::memory_order_relaxed);
-    const std::int64_t until_ns = now_ns() + latency_ns * (state_ >> 16) / 50'000;
-    while (now_ns() < until_ns) pause_cpu();
+    const std::int64_t until_ns = detail::now_ns() + latency_ns * (state_ >> 16) / 50'000;
+    while (detail::now_ns() < until_ns) pause_cpu();
   }
 
   // Calls `meanwhile` on this thread while the other one stays where it is.
@@ -37,11 +37,11 @@ class HoldUp {
   void during(F&& meanwhile) {
     is_there_.store(false, std::memory_order_relaxed);
     is_over_.store(false, std::memory_order_relaxed);
-    const std::int64_t start_ns = now_ns();
+    const std::int64_t start_ns = detail::now_ns();
     (void)::pthread_kill(held_up_, SIGUSR2);
     spin_until(is_there_);
     const std::int64_t before_ns = latency_ns_.load(std::memory_order_relaxed);
-    latency_ns_.store((7 * before_ns + now_ns() - start_ns) / 8, std::memory_order_relaxed);
+    latency_ns_.store((7 * before_ns + detail::now_ns() - start_ns) / 8, std::memory_order_relaxed);
     meanwhile();
     is_over_.store(true, std::memory_order_relaxed);
   }
@@ -53,8 +53,8 @@ class HoldUp {
   static inline std::atomic<bool> is_over_{true};
 
   static void spin_until(const std::atomic<bool>& flag) noexcept {
-    const std::int64_t until_ns = now_ns() + kLongestNs;
-    while (!flag.load(std::memory_order_relaxed) && now_ns() < until_ns) pause_cpu();
+    const std::int64_t until_ns = detail::now_ns() + kLongestNs;
+    while (!flag.load(std::memory_order_relaxed) && detail::now_ns() < until_ns) pause_cpu();
   }
   static void stay(int) {
     is_there_.store(true, std::memory_order_relaxed);

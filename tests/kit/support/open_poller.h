@@ -46,23 +46,23 @@ template struct PollerDoor<&Poller::core_>;
 }
 
 // A poller over a backend that is open already.
-[[nodiscard]] inline Poller poller_over(std::unique_ptr<AnyBackend> backend) {
+[[nodiscard]] inline Poller poller_over(std::unique_ptr<detail::AnyBackend> backend) {
   Poller poller = Poller::open({.backend = Poller::backends().front()}).value();
   core_of(poller) = std::make_unique<detail::PollerCore>(std::move(backend));
   return poller;
 }
 
 // For tests that put something between the poller and its backend.
-[[nodiscard]] inline Result<std::unique_ptr<AnyBackend>> open_tested_backend(
+[[nodiscard]] inline Result<std::unique_ptr<detail::AnyBackend>> open_tested_backend(
     std::string_view name) {
 #if defined(__linux__)
   if (name == ForgettingBackend::kName) {
-    auto backend = std::make_unique<BackendAdapter<ForgettingBackend>>();
+    auto backend = std::make_unique<detail::BackendAdapter<ForgettingBackend>>();
     if (const std::error_code error = backend->open()) return std::unexpected(error);
     return backend;
   }
 #endif
-  return open_backend(name);
+  return detail::open_backend(name);
 }
 
 [[nodiscard]] inline Result<Poller> open_poller(std::string_view name) {

@@ -114,7 +114,7 @@ class PollerTest : public LeakCheck, public ::testing::WithParamInterface<std::s
     const Deadline patience = Deadline::after(kPatience);
     while (waiter.returns == before) {
       (void)collect(patience);
-      if (waiter.returns == before && now_ns() >= patience.ns()) return false;
+      if (waiter.returns == before && detail::now_ns() >= patience.ns()) return false;
     }
     return true;
   }

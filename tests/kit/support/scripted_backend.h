@@ -21,12 +21,12 @@
 
 namespace rearm::test {
 
-class ScriptedBackend final : public AnyBackend {
+class ScriptedBackend final : public detail::AnyBackend {
  public:
   struct Arm {
     int fd;
     Token token;
-    Ready interest;
+    detail::Ready interest;
   };
 
   enum class Kind : std::uint8_t { kRemembers, kForgets };
@@ -34,7 +34,7 @@ class ScriptedBackend final : public AnyBackend {
   explicit ScriptedBackend(Kind kind) : AnyBackend("scripted", kind == Kind::kForgets) {}
 
   // The next batch, and whether wake() is said to have been among the reasons to return.
-  void push(std::vector<Event> events, bool woken = false) {
+  void push(std::vector<detail::Event> events, bool woken = false) {
     batches_.push_back({std::move(events), woken});
   }
 
@@ -44,13 +44,13 @@ class ScriptedBackend final : public AnyBackend {
     added[fd] = token;
     return {};
   }
-  std::error_code arm(int fd, Token token, Ready interest) override {
+  std::error_code arm(int fd, Token token, detail::Ready interest) override {
     arms.push_back({fd, token, interest});
     if (on_arm) on_arm();
     return arm_error;
   }
   void remove(int fd) override { removed.push_back(fd); }
-  WaitResult wait(std::span<Event> events, Deadline deadline) override {
+  detail::WaitResult wait(std::span<detail::Event> events, Deadline deadline) override {
     ++waits;
     if (on_wait) on_wait();
     if (batches_.empty()) {
@@ -77,13 +77,13 @@ class ScriptedBackend final : public AnyBackend {
 
  private:
   struct Batch {
-    std::vector<Event> events;
+    std::vector<detail::Event> events;
     bool woken;
   };
 
   static void sleep_until(Deadline deadline) {
     if (deadline.is_standing() || deadline.is_never()) return;
-    std::this_thread::sleep_for(std::chrono::nanoseconds(deadline.ns() - now_ns()));
+    std::this_thread::sleep_for(std::chrono::nanoseconds(deadline.ns() - detail::now_ns()));
   }
 
   std::deque<Batch> batches_;

@@ -19,8 +19,8 @@ namespace rearm::test {
 
 class ScriptedPollerTest : public LeakCheck {
  protected:
-  static constexpr Ready kRead = Ready::of(Direction::kRead);
-  static constexpr Ready kWrite = Ready::of(Direction::kWrite);
+  static constexpr detail::Ready kRead = detail::Ready::of(Direction::kRead);
+  static constexpr detail::Ready kWrite = detail::Ready::of(Direction::kWrite);
 
   explicit ScriptedPollerTest(ScriptedBackend::Kind kind) : kind_(kind) {}
 

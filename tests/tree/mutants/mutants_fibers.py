@@ -1,7 +1,7 @@
 """The mutants of sched, net and testing; see mutants.py for what an entry is."""
 
 MUTANTS = [
-    ('switch-under-lock', 'src/sched/context.h',
+    ('switch-under-lock', 'src/sched/stack_context.h',
      'G7: a lock held across a switch is not noticed', [
          ('  check_no_lock_held();\n',
           ''),
@@ -152,8 +152,8 @@ MUTANTS = [
      ]),
     ('connect-interrupted', 'src/net/udp.cc',
      'an interrupted connect of datagrams is not repeated', [
-         ('if (current_errno() != EINTR) return std::unexpected(last_error());',
-          'return std::unexpected(last_error());'),
+         ('if (detail::current_errno() != EINTR) return std::unexpected(detail::last_error());',
+          'return std::unexpected(detail::last_error());'),
      ]),
     ('stack-mapping-memory', 'src/sched/stack.cc',
      'stacks that cannot be remembered are not unmapped, and throw', [

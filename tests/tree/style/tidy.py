@@ -33,7 +33,7 @@ BELOW = {
 # Comments and string literals are free: they must be able to name what the code does not touch.
 OWNED_WORDS = [
     (r"\bepoll_\w+|\bEPOLL\w+|<sys/epoll\.h>", r"(src|include)/", r"src/poller/backend_epoll\."),
-    (r"\bboost\b|\b(jump|make|ontop)_fcontext\b", r"(src|include)/", r"src/sched/context\."),
+    (r"\bboost\b|\b(jump|make|ontop)_fcontext\b", r"(src|include)/", r"src/sched/stack_context\."),
     (r"\bstd::(\w*mutex|lock_guard|unique_lock|scoped_lock|shared_lock|condition_variable\w*)\b",
      r"(src|include)/", r"src/base/"),
     (r"\bstd::atomic\w*|\bstd::memory_order\w*|<atomic>", r"(src|include)/", r"src/base/"),
@@ -177,6 +177,28 @@ def include_direction(file):
             yield number, f"{room} may not include {path}: includes point only downward"
 
 
+NAMESPACE_OR_BRACE = re.compile(r"\bnamespace\b([\s\w:]*)\{|[{}]")
+
+
+def internal_namespace(file):
+    """A header below src/ declares in rearm::detail, where no public name comes to live."""
+    if not file.path.endswith(".h") or not file.room():
+        return
+    for match in re.finditer(r"\busing\s+namespace\b", file.code):
+        yield file.line_of(match.start()), "a header has no using-directive"
+    open_braces = []
+    for match in NAMESPACE_OR_BRACE.finditer(file.code):
+        if match.group(0) == "}":
+            open_braces = open_braces[:-1]
+            continue
+        name = match.group(1)
+        open_braces.append(None if name is None else name.strip())
+        path = "::".join(n for n in open_braces if n)
+        if name is not None and not re.match(r"rearm::detail(::|$)", path):
+            yield (file.line_of(match.start()),
+                   f"namespace '{path}': what a header below src/ declares is in rearm::detail")
+
+
 def own_header_first(file):
     if not file.path.endswith(".cc") or not file.room():
         return
@@ -260,9 +282,9 @@ def foreign_words(file):
 
 
 FILE_RULES = [
-    line_lengths, white_space, file_length, function_length, include_direction, own_header_first,
-    the_wall, owned_words, unfinished, commented_out_code, header_guard, file_name, markdown_title,
-    foreign_words,
+    line_lengths, white_space, file_length, function_length, include_direction, internal_namespace,
+    own_header_first, the_wall, owned_words, unfinished, commented_out_code, header_guard,
+    file_name, markdown_title, foreign_words,
 ]
 
 

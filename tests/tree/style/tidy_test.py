@@ -17,6 +17,7 @@ VIOLATIONS = {
     "file_length": [File("src/base/a.cc", "\n" * 501)],
     "function_length": [File("src/base/a.cc", "void f(int a) {\n" + LONG_BODY + "}\n")],
     "include_direction": [File("src/poller/a.cc", '#include "sched/worker.h"\n')],
+    "internal_namespace": [File("src/base/a.h", "namespace rearm {\nclass A;\n}\n")],
     "own_header_first": [File("src/base/a.cc", '#include <mutex>\n#include "base/a.h"\n')],
     "the_wall": [File("include/rearm/a.h", "#include <sys/types.h>\n")],
     "owned_words": [File("src/sched/a.cc", "std::mutex mu;\n")],
@@ -36,9 +37,13 @@ CLEAN = [
     File("include/rearm/a.h", "#pragma once\n#include <mutex>\n"),
     File("src/poller/a.h", '#pragma once\n\n#include "base/mutex.h"\n'),
     File("src/poller/a.cc",
-         '#include "poller/a.h"\n\n// Wakes a fiber; see epoll_wait(2).\n// Ends here.\n'
+         '#include "poller/a.h"\n\n#include "poller/b.h"\n\n'
+         '// Wakes a fiber; see epoll_wait(2).\n// Ends here.\n'
          'const char* kName = "epoll_wait std::mutex";\n'
-         "class A {\n" + "  void f() { step(); }\n" * 80 + "};\n"),
+         "namespace rearm {\nclass A {\n" + "  void f() { step(); }\n" * 80 + "};\n}\n"),
+    File("src/poller/b.h",
+         '#pragma once\n\n#include "poller/a.h"\n\nnamespace rearm::detail {\n'
+         "struct B {\n  int b = 0;\n};\n\nnamespace inner {\nclass C;\n}\n}\n"),
     File("docs/a.md", "# One\n\n```sh\n# not a title\n```\n"),
 ]
 
@@ -66,6 +71,21 @@ class TidyTest(unittest.TestCase):
         for (path, code), (pattern, _, _) in zip(samples, tidy.OWNED_WORDS):
             with self.subTest(pattern):
                 self.assertTrue(list(tidy.owned_words(File(path, f"{code};\n"))))
+
+    def test_a_namespace_of_an_internal_header_other_than_detail_is_reported(self):
+        samples = [
+            "namespace {\nint a;\n}",
+            "namespace rearm::testing {\n}",
+            "namespace rearm::details {\n}",
+            "namespace rearm {\nnamespace detail {\n}\n}",
+            "namespace rearm::detail {\n}\nnamespace a {\n}",
+            "namespace rearm::detail {\nstruct A {\n};\n}\nnamespace rearm {\n}",
+            "namespace rearm::detail {\nusing namespace std;\n}",
+        ]
+        for code in samples:
+            with self.subTest(code):
+                complaints = list(tidy.internal_namespace(File("src/testing/a.h", code + "\n")))
+                self.assertEqual(len(complaints), 1, complaints)
 
     def test_clean_files_are_not_reported(self):
         self.assertEqual(tidy.check(CLEAN), [])

@@ -6,7 +6,7 @@
 #include "base/thread_parker.h"
 #include "explore/step.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 using explore::Mode;
 using explore::Verb;
@@ -68,4 +68,4 @@ void impossible_errno(const char* system_call, int number, int error) noexcept {
   explore::violation("check", "%s on %d failed with errno %d", system_call, number, error);
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

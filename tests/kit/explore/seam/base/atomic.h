@@ -10,7 +10,7 @@
 
 #include "explore/step.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 inline constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
 inline constexpr std::memory_order kAcquire = std::memory_order_acquire;
@@ -106,4 +106,4 @@ class Atomic {
   T value_{};
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-namespace rearm {
+namespace rearm::detail {
 
 [[nodiscard]] std::int64_t now_ns() noexcept;
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -8,7 +8,7 @@
 #include "base/annotations.h"
 #include "explore/step.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 inline void check_no_lock_held() noexcept {
   if (explore::in_thread && explore::locks_held() != 0) {
@@ -64,4 +64,4 @@ class REARM_SCOPED_CAPABILITY MutexLock {
   Mutex& mutex_;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -11,7 +11,7 @@
 #include "explore/step.h"
 #include "rearm/deadline.h"
 
-namespace rearm {
+namespace rearm::detail {
 
 class ThreadParker {
  public:
@@ -37,4 +37,4 @@ class ThreadParker {
   bool token_ = false;
 };
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -2,7 +2,7 @@
 // shadow stack and left on another's. For the same reason the outermost frame of a context, which
 // never returns, is not instrumented, and everything that it calls does return: so a shadow stack
 // is balanced when its context exits.
-#include "sched/context.h"
+#include "sched/stack_context.h"
 
 #include "base/check.h"
 
@@ -47,7 +47,7 @@ rearm_jump:
 // Where a context goes on that is continued after its exit.
 extern "C" [[gnu::visibility("hidden"), noreturn]] void rearm_continued_after_exit();
 extern "C" void rearm_continued_after_exit() {
-  rearm::check_failed("a context that had exited was continued", __FILE__, __LINE__);
+  rearm::detail::check_failed("a context that had exited was continued", __FILE__, __LINE__);
 }
 
 // Declared here, not taken from <cxxabi.h>: libstdc++ declares it `const`, which lets a compiler
@@ -57,17 +57,17 @@ struct __cxa_eh_globals;
 extern "C" __cxa_eh_globals* __cxa_get_globals() noexcept;
 }  // namespace __cxxabiv1
 
-namespace rearm {
+namespace rearm::detail {
 
 using boost::context::detail::make_fcontext;
 using boost::context::detail::transfer_t;
 
-Context::Thread::Thread() noexcept
+StackContext::Thread::Thread() noexcept
     : exceptions_(reinterpret_cast<ExceptionState*>(__cxxabiv1::__cxa_get_globals())) {}
 
-void Context::make(Bounds bounds, Entry entry) noexcept {
+void StackContext::make(Bounds bounds, Entry entry) noexcept {
   entry_ = entry;
-  stack_pointer_.store(make_fcontext(bounds.base + bounds.bytes, bounds.bytes, &Context::run),
+  stack_pointer_.store(make_fcontext(bounds.base + bounds.bytes, bounds.bytes, &StackContext::run),
                        kRelaxed);
 #if REARM_TSAN || REARM_ASAN
   bounds_ = bounds;
@@ -77,7 +77,7 @@ void Context::make(Bounds bounds, Entry entry) noexcept {
 #endif
 }
 
-void Context::forget() noexcept {
+void StackContext::forget() noexcept {
   if (entry_ == nullptr) return;
 #if REARM_TSAN
   __tsan_destroy_fiber(sanitizer_state_);
@@ -90,7 +90,7 @@ void Context::forget() noexcept {
 
 #if REARM_TSAN
 
-REARM_UNINSTRUMENTED transfer_t Context::jump(Leap& leap) noexcept {
+REARM_UNINSTRUMENTED transfer_t StackContext::jump(Leap& leap) noexcept {
   // Of a thread's own context it is not known before.
   if (leap.from->sanitizer_state_ == nullptr) {
     leap.from->sanitizer_state_ = __tsan_get_current_fiber();
@@ -99,17 +99,17 @@ REARM_UNINSTRUMENTED transfer_t Context::jump(Leap& leap) noexcept {
   return rearm_jump(leap.to->stack_pointer_.load(kRelaxed), &leap);
 }
 
-void Context::finish_jump(Leap&, Context*) noexcept {}
+void StackContext::finish_jump(Leap&, StackContext*) noexcept {}
 
 #elif REARM_ASAN
 
-REARM_UNINSTRUMENTED transfer_t Context::jump(Leap& leap) noexcept {
+REARM_UNINSTRUMENTED transfer_t StackContext::jump(Leap& leap) noexcept {
   __sanitizer_start_switch_fiber(leap.exits ? nullptr : &leap.from->sanitizer_state_,
                                  leap.to->bounds_.base, leap.to->bounds_.bytes);
   return rearm_jump(leap.to->stack_pointer_.load(kRelaxed), &leap);
 }
 
-REARM_UNINSTRUMENTED void Context::finish_jump(Leap& arrival, Context* to) noexcept {
+REARM_UNINSTRUMENTED void StackContext::finish_jump(Leap& arrival, StackContext* to) noexcept {
   const void* base = nullptr;
   std::size_t bytes = 0;
   __sanitizer_finish_switch_fiber(to == nullptr ? nullptr : to->sanitizer_state_, &base, &bytes);
@@ -120,7 +120,7 @@ REARM_UNINSTRUMENTED void Context::finish_jump(Leap& arrival, Context* to) noexc
 
 #if defined(__x86_64__) && defined(__ELF__) && !REARM_TSAN && !REARM_ASAN
 
-[[gnu::always_inline]] inline void Context::jump_for_good(Leap& leap) noexcept {
+[[gnu::always_inline]] inline void StackContext::jump_for_good(Leap& leap) noexcept {
   // Below the red zone, and so that the stack is aligned as after a call.
   asm volatile(
       "subq $136, %%rsp\n\t"
@@ -135,7 +135,7 @@ REARM_UNINSTRUMENTED void Context::finish_jump(Leap& arrival, Context* to) noexc
 
 #else
 
-REARM_UNINSTRUMENTED void Context::jump_for_good(Leap& leap) noexcept {
+REARM_UNINSTRUMENTED void StackContext::jump_for_good(Leap& leap) noexcept {
   (void)jump(leap);
   rearm_continued_after_exit();
 }
@@ -143,9 +143,9 @@ REARM_UNINSTRUMENTED void Context::jump_for_good(Leap& leap) noexcept {
 #endif
 
 // The outermost frame of every context.
-REARM_UNINSTRUMENTED void Context::run(transfer_t transfer) {
+REARM_UNINSTRUMENTED void StackContext::run(transfer_t transfer) {
   Leap& arrival = *static_cast<Leap*>(transfer.data);
-  Context& self = *arrival.to;
+  StackContext& self = *arrival.to;
   finish_jump(arrival, nullptr);
   arrival.from->stack_pointer_.store(transfer.fctx, kRelaxed);
   const Exit exit = self.entry_(arrival.message);
@@ -154,4 +154,4 @@ REARM_UNINSTRUMENTED void Context::run(transfer_t transfer) {
   jump_for_good(leap);
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail

@@ -1,4 +1,4 @@
-// Context: a stack and the place where its execution stands. One switches to another.
+// StackContext: a stack and the place where its execution stands. One switches to another.
 //
 // What this is. The only part of the library that knows how a stack is left and entered. The work
 // is done by Boost.Context's jump_fcontext; this adds what a jump alone forgets:
@@ -33,16 +33,16 @@
 #include "base/sanitizer.h"
 
 #if defined(__x86_64__) && defined(__ELF__)
-// jump_fcontext, left by a predicted return; see context.cc.
+// jump_fcontext, left by a predicted return; see stack_context.cc.
 extern "C" boost::context::detail::transfer_t rearm_jump(boost::context::detail::fcontext_t to,
                                                          void* data) noexcept;
 #else
 #define rearm_jump boost::context::detail::jump_fcontext
 #endif
 
-namespace rearm {
+namespace rearm::detail {
 
-class Context {
+class StackContext {
  public:
   // Where a context runs: the usable bytes, lowest address first.
   struct Bounds {
@@ -63,24 +63,24 @@ class Context {
     Thread() noexcept;
 
    private:
-    friend class Context;
+    friend class StackContext;
     ExceptionState* exceptions_;
   };
 
   // What to do at the end of an entry function: where to go for good, on which thread, and with
   // which message.
   struct Exit {
-    Context* to = nullptr;
+    StackContext* to = nullptr;
     Thread* thread = nullptr;
     void* message = nullptr;
   };
   using Entry = Exit (*)(void* message);
 
   // The context of a thread; it stands wherever that thread calls switch_to() from.
-  Context() noexcept = default;
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
-  ~Context() { forget(); }
+  StackContext() noexcept = default;
+  StackContext(const StackContext&) = delete;
+  StackContext& operator=(const StackContext&) = delete;
+  ~StackContext() { forget(); }
 
   // Makes this a new context that runs `entry` when it is first switched to. REQUIRES: `bounds`
   // stays mapped until the context has exited.
@@ -100,13 +100,14 @@ class Context {
 
   // Leaves `from`, which must be the running context, for `to`. Returns the message of whoever
   // switches back to `from`.
-  static void* switch_to(Context& from, Context& to, Thread& thread, void* message) noexcept;
+  static void* switch_to(StackContext& from, StackContext& to, Thread& thread,
+                         void* message) noexcept;
 
  private:
   // What travels with a jump. It lies on the stack that is being left.
   struct Leap {
-    Context* from;
-    Context* to;
+    StackContext* from;
+    StackContext* to;
     Thread* thread;
     void* message;
     bool exits = false;
@@ -117,12 +118,12 @@ class Context {
 #if REARM_TSAN || REARM_ASAN
   static boost::context::detail::transfer_t jump(Leap& leap) noexcept;
   // On the arriving side, which is `to`, or runs for the first time.
-  static void finish_jump(Leap& arrival, Context* to) noexcept;
+  static void finish_jump(Leap& arrival, StackContext* to) noexcept;
 #else
   static boost::context::detail::transfer_t jump(Leap& leap) noexcept {
     return rearm_jump(leap.to->stack_pointer_.load(kRelaxed), &leap);
   }
-  static void finish_jump(Leap&, Context*) noexcept {}
+  static void finish_jump(Leap&, StackContext*) noexcept {}
 #endif
 
   Atomic<void*> stack_pointer_{nullptr};  // Atomic for prefetch() alone.
@@ -134,8 +135,8 @@ class Context {
 #endif
 };
 
-inline void* Context::switch_to(Context& from, Context& to, Thread& thread,
-                                void* message) noexcept {
+inline void* StackContext::switch_to(StackContext& from, StackContext& to, Thread& thread,
+                                     void* message) noexcept {
   check_no_lock_held();
   // The thread's exception state moves into the context that is left. The thread is left with none,
   // so that arriving needs to look only at what the arriving context brings.
@@ -154,4 +155,4 @@ inline void* Context::switch_to(Context& from, Context& to, Thread& thread,
   return arrival.message;
 }
 
-}  // namespace rearm
+}  // namespace rearm::detail
