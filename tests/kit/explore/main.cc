@@ -12,12 +12,12 @@
 #include <cinttypes>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <string>
-
-#include <CLI/CLI.hpp>
 
 #include "explore/driver.h"
 #include "explore/scenarios.h"
+#include "support/flags.h"
 
 namespace rearm::explore {
 namespace {
@@ -163,21 +163,22 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   rearm::explore::Arguments arguments;
-  CLI::App app{"Explores the interleavings of the library's own code over a model kernel."};
-  app.add_flag("--list", arguments.list, "Print the scenarios and do nothing");
-  app.add_option("--group", arguments.group, "pairs, triples, quads, words, workers, crowds");
-  app.add_option("--scenario", arguments.scenario, "One scenario, such as read+report+close");
-  app.add_option("--backend", arguments.backend, "epoll, kqueue, event_port or poll");
-  app.add_option("--replay", arguments.replay, "Run this schedule and print it");
-  app.add_option("--limit", arguments.limit, "Executions for each scenario, at most");
-  app.add_option("--bound", arguments.bound, "At most so many preemptions");
-  app.add_option("--fallback", arguments.fallback,
-                 "Where the limit is reached: at most so many preemptions; -1: stop there");
-  app.add_option("--pct", arguments.pct_runs, "So many runs with random priorities");
-  app.add_option("--seed", arguments.seed, "Of these");
-  app.add_option("--depth", arguments.depth, "Of the bugs that these are to find");
-  app.add_flag("--verbose", arguments.verbose, "One line for each scenario");
-  app.add_flag("--keep-going", arguments.keep_going, "Do not stop at the first failure");
-  CLI11_PARSE(app, argc, argv);
+  rearm::test::Flags flags(
+      "Explores the interleavings of the library's own code over a model kernel.");
+  flags.add("--list", arguments.list, "Print the scenarios and do nothing");
+  flags.add("--group", arguments.group, "pairs, triples, quads, words, workers, crowds");
+  flags.add("--scenario", arguments.scenario, "One scenario, such as read+report+close");
+  flags.add("--backend", arguments.backend, "epoll, kqueue, event_port or poll");
+  flags.add("--replay", arguments.replay, "Run this schedule and print it");
+  flags.add("--limit", arguments.limit, "Executions for each scenario, at most");
+  flags.add("--bound", arguments.bound, "At most so many preemptions");
+  flags.add("--fallback", arguments.fallback,
+            "Where the limit is reached: at most so many preemptions; -1: stop there");
+  flags.add("--pct", arguments.pct_runs, "So many runs with random priorities");
+  flags.add("--seed", arguments.seed, "Of these");
+  flags.add("--depth", arguments.depth, "Of the bugs that these are to find");
+  flags.add("--verbose", arguments.verbose, "One line for each scenario");
+  flags.add("--keep-going", arguments.keep_going, "Do not stop at the first failure");
+  if (const std::optional<int> status = flags.parse(argc, argv)) return *status;
   return rearm::explore::run(arguments);
 }

@@ -27,12 +27,12 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
+#include "support/flags.h"
 #include "support/leak_check.h"
 #include "torture/duel.h"
 #include "torture/inside.h"
@@ -291,17 +291,22 @@ std::string command(const char* program, const Options& options) {
 
 [[nodiscard]] static int run(int argc, char** argv) {
   Options options;
-  CLI::App app{"Tortures an echo server, and ends with 0 if it answered every byte and waiter"};
-  app.add_option("--seconds", options.seconds, "how long");
-  app.add_option("--seed", options.seed, "decides all plans; 0: a new one");
-  app.add_option("--workers", options.workers, "of the runtime; 0: one for each processor");
-  app.add_option("--threads", options.threads, "that drive clients from outside");
-  app.add_option("--connections", options.connections, "at once")->check(CLI::PositiveNumber);
-  app.add_option("--backend", options.backend, "of the poller; otherwise REARM_BACKEND decides");
-  app.add_option("--patience", options.patience_s, "seconds that an operation may take");
-  app.add_option("--epoch", options.epoch_s, "seconds between two ends at which all is counted");
-  app.add_flag("!--no-hold", options.hold, "do not stop threads at any instruction, by signals");
-  CLI11_PARSE(app, argc, argv);
+  rearm::test::Flags flags(
+      "Tortures an echo server, and ends with 0 if it answered every byte and waiter.");
+  flags.add("--seconds", options.seconds, "how long");
+  flags.add("--seed", options.seed, "decides all plans; 0: a new one");
+  flags.add("--workers", options.workers, "of the runtime; 0: one for each processor");
+  flags.add("--threads", options.threads, "that drive clients from outside");
+  flags.add("--connections", options.connections, "at once");
+  flags.add("--backend", options.backend, "of the poller; otherwise REARM_BACKEND decides");
+  flags.add("--patience", options.patience_s, "seconds that an operation may take");
+  flags.add("--epoch", options.epoch_s, "seconds between two ends at which all is counted");
+  flags.add_off("--no-hold", options.hold, "do not stop threads at any instruction, by signals");
+  if (const std::optional<int> status = flags.parse(argc, argv)) return *status;
+  if (options.connections == 0) {
+    std::fprintf(stderr, "--connections must be at least 1\n");
+    return rearm::test::Flags::kMistake;
+  }
   if (options.seed == 0) options.seed = static_cast<std::uint64_t>(now_ns());
   options.connections = fit_descriptors(options.connections);
 
