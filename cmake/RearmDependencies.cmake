@@ -39,6 +39,10 @@ if(PROJECT_IS_TOP_LEVEL AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
   find_program(REARM_CCACHE ccache)
   mark_as_advanced(REARM_CCACHE)
   if(REARM_CCACHE)
-    set(CMAKE_CXX_COMPILER_LAUNCHER "${REARM_CCACHE}")
+    # What the tests precompile can be cached only if that is allowed; and a second copy of the tree
+    # finds what the first has compiled, since paths below it are taken as relative ones.
+    set(CMAKE_CXX_COMPILER_LAUNCHER
+        env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+        "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 "${REARM_CCACHE}")
   endif()
 endif()

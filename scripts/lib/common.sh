@@ -22,7 +22,7 @@ jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || getconf NPROCESSORS_ONLN 2>/dev/
 
 # watch_step LOG COMMAND...
 # Runs the command with its output in LOG, printing the log's last line every ten seconds. If it
-# fails, the log's end is printed, and the command's status returned.
+# fails, the log's end is printed, unless quiet_failure is set, and the command's status returned.
 watch_step() {
   local log=$1 pid ticks=0 status=0
   shift
@@ -40,7 +40,7 @@ watch_step() {
   done
   wait "$pid" || status=$?
   trap - INT TERM
-  if [ "$status" -ne 0 ]; then
+  if [ "$status" -ne 0 ] && [ -z "${quiet_failure:-}" ]; then
     printf '%s\n' "---- the end of ${log#"$root"/}:"
     tail -n 100 "$log"
     printf '%s\n' "----"

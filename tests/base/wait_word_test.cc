@@ -6,7 +6,7 @@
 namespace rearm::detail {
 namespace {
 
-struct TestWaiter final : Waiter {};
+struct PlainWaiter final : Waiter {};
 
 using Prepared = WaitWord::Prepared;
 using Committed = WaitWord::Committed;
@@ -26,8 +26,8 @@ class WaitWordTest : public ::testing::Test {
   }
 
   WaitWord word_;
-  TestWaiter waiter_;
-  TestWaiter other_;
+  PlainWaiter waiter_;
+  PlainWaiter other_;
 };
 
 TEST_F(WaitWordTest, IdleBecomesParkingByPrepare) { EXPECT_EQ(word_.prepare(), Prepared::kPark); }

@@ -9,7 +9,7 @@
 namespace rearm {
 namespace {
 
-struct TestWaiter final : Waiter {};
+struct ListedWaiter final : Waiter {};
 
 std::vector<Waiter*> pop_all(WaiterList& list) {
   std::vector<Waiter*> all;
@@ -24,19 +24,19 @@ TEST(WaiterList, ANewListIsEmpty) {
 }
 
 TEST(WaiterList, ComesOutInTheOrderItWentIn) {
-  TestWaiter a;
-  TestWaiter b;
-  TestWaiter c;
+  ListedWaiter a;
+  ListedWaiter b;
+  ListedWaiter c;
   WaiterList list;
-  for (TestWaiter* waiter : {&a, &b, &c}) list.push_back(*waiter);
+  for (ListedWaiter* waiter : {&a, &b, &c}) list.push_back(*waiter);
   EXPECT_FALSE(list.empty());
   EXPECT_EQ(pop_all(list), (std::vector<Waiter*>{&a, &b, &c}));
   EXPECT_TRUE(list.empty());
 }
 
 TEST(WaiterList, AWaiterMayGoInAgainOnceItIsOut) {
-  TestWaiter a;
-  TestWaiter b;
+  ListedWaiter a;
+  ListedWaiter b;
   WaiterList list;
   list.push_back(a);
   list.push_back(b);
@@ -46,9 +46,9 @@ TEST(WaiterList, AWaiterMayGoInAgainOnceItIsOut) {
 }
 
 TEST(WaiterList, SplicingMovesEverythingToTheBack) {
-  TestWaiter a;
-  TestWaiter b;
-  TestWaiter c;
+  ListedWaiter a;
+  ListedWaiter b;
+  ListedWaiter c;
   WaiterList list;
   WaiterList other;
   list.push_back(a);
@@ -60,7 +60,7 @@ TEST(WaiterList, SplicingMovesEverythingToTheBack) {
 }
 
 TEST(WaiterList, SplicingAnEmptyListOrIntoOneWorks) {
-  TestWaiter a;
+  ListedWaiter a;
   WaiterList list;
   WaiterList other;
   list.splice_back(other);
@@ -72,8 +72,8 @@ TEST(WaiterList, SplicingAnEmptyListOrIntoOneWorks) {
 }
 
 TEST(WaiterList, MovingEmptiesTheSource) {
-  TestWaiter a;
-  TestWaiter b;
+  ListedWaiter a;
+  ListedWaiter b;
   WaiterList source;
   source.push_back(a);
   WaiterList target(std::move(source));
@@ -85,7 +85,7 @@ TEST(WaiterList, MovingEmptiesTheSource) {
 }
 
 TEST(Waiter, TheReasonIsWhatTheLastEnderWrote) {
-  TestWaiter waiter;
+  ListedWaiter waiter;
   for (const WakeReason reason :
        {WakeReason::kTimedOut, WakeReason::kCancelled, WakeReason::kClosed, WakeReason::kReady}) {
     waiter.set_reason(reason);

@@ -27,7 +27,7 @@ constexpr int kFibers = 24;
 constexpr int kRounds = 40;
 
 // Out of line: a compiler may keep the address of a thread-local across a park.
-[[gnu::noinline]] std::thread::id current_thread() {
+[[gnu::noinline]] std::thread::id running_thread() {
   asm volatile("");
   return std::this_thread::get_id();
 }
@@ -89,10 +89,10 @@ TEST_P(MigrationTest, AFiberContinuesOnOtherThreads) {
   while (!migrated && test::since(start) < test::kPatience) {
     threads.clear();  // Each run() has threads of its own.
     on_many_fibers([&](int number) {
-      const std::thread::id first = current_thread();
+      const std::thread::id first = running_thread();
       for (int i = 0; i < kRounds; ++i) {
         park(number + i);
-        const std::thread::id now = current_thread();
+        const std::thread::id now = running_thread();
         const std::lock_guard lock(mu);
         threads.insert(now);
         migrated = migrated || now != first;

@@ -5,7 +5,7 @@
 namespace rearm::test {
 namespace {
 
-constexpr unsigned kAlways = 1'000;
+constexpr unsigned kEachTime = 1'000;
 
 class EventPortFault : public EventPortTest {
  protected:
@@ -27,7 +27,7 @@ class EventPortFault : public EventPortTest {
 
 // R36 (golang/go#35261)
 TEST_F(EventPortFault, EtimeWithEvents) {
-  turn_on({.etime_with_events = kAlways});
+  turn_on({.etime_with_events = kEachTime});
   FdPair pair = socket_pair();
   ASSERT_EQ(associate(pair.a.get(), POLLIN), 0);
   PortWaiter waiter(port(), 1, &kLong);
@@ -39,7 +39,7 @@ TEST_F(EventPortFault, EtimeWithEvents) {
 }
 
 TEST_F(EventPortFault, Eintr) {
-  turn_on({.eintr = kAlways});
+  turn_on({.eintr = kEachTime});
   const Got got = getn(4, 2, nullptr);
   EXPECT_EQ(got.error, EINTR);
   EXPECT_EQ(got.count, 2U) << "the count is what it was";
@@ -49,7 +49,7 @@ TEST_F(EventPortFault, Eintr) {
 
 // R64.
 TEST_F(EventPortFault, Einval) {
-  turn_on({.einval = kAlways});
+  turn_on({.einval = kEachTime});
   timespec timeout = kShort;
   EXPECT_EQ(getn(4, 1, &timeout).error, EINVAL);
   EXPECT_EQ(getn(4, 1, &timeout).error, ETIME) << "never twice in a row";
@@ -58,7 +58,7 @@ TEST_F(EventPortFault, Einval) {
 }
 
 TEST_F(EventPortFault, FiredMaskZero) {
-  turn_on({.fired_mask_zero = kAlways});
+  turn_on({.fired_mask_zero = kEachTime});
   FdPair pair = socket_pair();
   send_text(pair.b.get(), "x");
   ASSERT_EQ(associate(pair.a.get(), POLLIN), 0);
@@ -73,7 +73,7 @@ TEST_F(EventPortFault, FiredMaskZero) {
 }
 
 TEST_F(EventPortFault, LateCopy) {
-  turn_on({.late_copy = kAlways, .late_copy_us = 1'000});
+  turn_on({.late_copy = kEachTime, .late_copy_us = 1'000});
   FdPair pair = socket_pair();
   send_text(pair.b.get(), "x");
   ASSERT_EQ(associate(pair.a.get(), POLLIN, 1), 0);
@@ -86,7 +86,7 @@ TEST_F(EventPortFault, LateCopy) {
 
 // R65 (PowerDNS#2925, illumos 6474)
 TEST_F(EventPortFault, SpuriousPollin) {
-  turn_on({.spurious_pollin = kAlways});
+  turn_on({.spurious_pollin = kEachTime});
   FdPair pair = socket_pair();
   ASSERT_EQ(associate(pair.a.get(), POLLIN), 0);
   const Got got = take();
@@ -97,7 +97,7 @@ TEST_F(EventPortFault, SpuriousPollin) {
 }
 
 TEST_F(EventPortFault, NarrowMask) {
-  turn_on({.narrow_mask = kAlways});
+  turn_on({.narrow_mask = kEachTime});
   FdPair pair = socket_pair();
   fill(pair.a.get());
   ASSERT_EQ(associate(pair.a.get(), POLLIN | POLLOUT), 0);
@@ -134,7 +134,7 @@ TEST_F(EventPortFault, MaxEvents) {
 // The hole in the hand-off (port_getn() of illumos): the head is woken for an event, is interrupted
 // at the same time, and the next one is not told. Nothing is lost but time.
 TEST_F(EventPortFault, LostHandOff) {
-  turn_on({.lost_hand_off = kAlways});
+  turn_on({.lost_hand_off = kEachTime});
   PortWaiter other(port());
   PortWaiter head(port());
   ASSERT_EQ(send(1), 0);
@@ -152,7 +152,7 @@ TEST_F(EventPortFault, LostHandOff) {
 }
 
 TEST_F(EventPortFault, WakesAll) {
-  turn_on({.lost_hand_off = kAlways, .wakes_all = true});
+  turn_on({.lost_hand_off = kEachTime, .wakes_all = true});
   {
     PortWaiter first(port());
     PortWaiter second(port());

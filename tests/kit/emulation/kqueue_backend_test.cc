@@ -24,7 +24,7 @@ namespace {
 
 using kqueue_emulation::System;
 
-constexpr Token kToken{.slot = 3, .generation = 5};
+constexpr Token kWatched{.slot = 3, .generation = 5};
 
 class KqueueBackendTest : public LeakCheck, public ::testing::WithParamInterface<System> {
  protected:
@@ -41,7 +41,7 @@ class KqueueBackendTest : public LeakCheck, public ::testing::WithParamInterface
     LeakCheck::TearDown();
   }
 
-  // What one wait says of kToken.
+  // What one wait says of kWatched.
   struct Said {
     bool read = false;
     bool write = false;
@@ -53,7 +53,7 @@ class KqueueBackendTest : public LeakCheck, public ::testing::WithParamInterface
     const detail::WaitResult result = backend_->wait(events, deadline);
     Said said{.woken = result.woken};
     for (const detail::Event& event : std::span(events).first(result.count)) {
-      EXPECT_EQ(event.token, kToken);
+      EXPECT_EQ(event.token, kWatched);
       said.read |= event.ready.has(Direction::kRead);
       said.write |= event.ready.has(Direction::kWrite);
       said.hang_up |= event.ready.has_hang_up();
@@ -68,7 +68,7 @@ class KqueueBackendTest : public LeakCheck, public ::testing::WithParamInterface
 TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfWakesBothDirections) {
   for (FdPair& pair : std::array{pipe_pair(), fifo_pair()}) {
     pair.a.reset();
-    ASSERT_FALSE(backend_->add(pair.b.get(), kToken));
+    ASSERT_FALSE(backend_->add(pair.b.get(), kWatched));
     const Said said = wait();
     EXPECT_TRUE(said.read && said.write && said.hang_up);
     backend_->remove(pair.b.get());
@@ -80,7 +80,7 @@ TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfWakesBothDirections) {
 // R45: EV_EOF comes on one filter alone, and ends the waits of both directions.
 TEST_P(KqueueBackendTest, TheEndOnOneFilterWakesBothDirections) {
   FdPair pair = socket_pair();
-  ASSERT_FALSE(backend_->add(pair.a.get(), kToken));
+  ASSERT_FALSE(backend_->add(pair.a.get(), kWatched));
   (void)fill(pair.a.get());  // So that the filter of writing has nothing to say of its own.
   while (wait().write) continue;
   ASSERT_EQ(::shutdown(pair.b.get(), SHUT_WR), 0);
@@ -97,7 +97,7 @@ TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfEndsTheWaitInProgress) {
     while (!said.write) said = wait(Deadline::never());
   });
   let_it_sleep();
-  ASSERT_FALSE(backend_->add(fifo.b.get(), kToken));
+  ASSERT_FALSE(backend_->add(fifo.b.get(), kWatched));
   waiting.join();
   backend_->remove(fifo.b.get());
 }
@@ -110,7 +110,7 @@ TEST_P(KqueueBackendTest, ANumberThatWasRefusedMayBeAddedLater) {
   const FdPair pair = socket_pair();
   int refused = 0;
   for (int added = 0; added < 20;) {
-    const std::error_code error = scarce.add(pair.a.get(), kToken);
+    const std::error_code error = scarce.add(pair.a.get(), kWatched);
     if (error) {
       EXPECT_EQ(error, std::errc::not_enough_memory);
       ++refused;
@@ -136,7 +136,7 @@ TEST_P(KqueueBackendTest, ManyWakesNeitherBlockNorTouchErrnoAndEndOneWait) {
 // The short-read rule must not be trusted: no filter tells of urgent data.
 TEST_P(KqueueBackendTest, EachReportOfReadingSaysThatAShortReadProvesNothing) {
   const FdPair pair = tcp_pair();
-  ASSERT_FALSE(backend_->add(pair.a.get(), kToken));
+  ASSERT_FALSE(backend_->add(pair.a.get(), kWatched));
   Said said = wait();
   EXPECT_TRUE(said.write && !said.read && !said.hang_up);
   send_text(pair.b.get(), "x");
@@ -152,7 +152,7 @@ TEST_P(KqueueBackendTest, NothingThatItWatchesIsALevelWhichAScanWouldHide) {
   int levels = 0;
   kqueue_emulation::on_requeue() = [&] { ++levels; };
   const FdPair pair = socket_pair();
-  ASSERT_FALSE(backend_->add(pair.a.get(), kToken));
+  ASSERT_FALSE(backend_->add(pair.a.get(), kWatched));
   send_text(pair.b.get(), "x");
   backend_->wake();
   const Said said = wait();
@@ -166,10 +166,10 @@ TEST_P(KqueueBackendTest, NothingThatItWatchesIsALevelWhichAScanWouldHide) {
 
 TEST_P(KqueueBackendTest, AChildOfForkLeavesTheParentsKqueueAlone) {
   const FdPair pair = socket_pair();
-  ASSERT_FALSE(backend_->add(pair.a.get(), kToken));
+  ASSERT_FALSE(backend_->add(pair.a.get(), kWatched));
   const pid_t child = ::fork();
   if (child == 0) {
-    const bool refused = static_cast<bool>(backend_->add(pair.b.get(), kToken));
+    const bool refused = static_cast<bool>(backend_->add(pair.b.get(), kWatched));
     backend_->remove(pair.a.get());
     backend_->wake();
     backend_.reset();

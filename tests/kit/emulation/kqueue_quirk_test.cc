@@ -17,7 +17,7 @@ using kqueue_emulation::Faults;
 using kqueue_emulation::Quirks;
 using kqueue_emulation::System;
 
-constexpr unsigned kEdge = EV_ADD | EV_CLEAR;
+constexpr unsigned kEdges = EV_ADD | EV_CLEAR;
 
 class KqueueQuirkTest : public KqueueTest {
  protected:
@@ -44,16 +44,16 @@ TEST_F(KqueueQuirkTest, OlderNetbsdAndOpenbsdHaveNoUserFilter) {
   EXPECT_TRUE(add_user());
   for (const System system : {System::kNetbsd, System::kOpenbsd}) {
     play(system);
-    EXPECT_EQ(apply(7, EVFILT_USER, kEdge), EINVAL);
+    EXPECT_EQ(apply(7, EVFILT_USER, kEdges), EINVAL);
   }
 }
 
 // R29 (mio#1987)
 TEST_F(KqueueQuirkTest, ATriggerInTheCreatingChangeCountsOnMacosOnly) {
-  ASSERT_EQ(apply(trigger(kEdge)), 0);
+  ASSERT_EQ(apply(trigger(kEdges)), 0);
   EXPECT_TRUE(take().empty());
   turn(&Quirks::user_trigger_on_attach, true);
-  ASSERT_EQ(apply(trigger(kEdge)), 0);
+  ASSERT_EQ(apply(trigger(kEdges)), 0);
   EXPECT_EQ(take().size(), 1U);
 }
 
@@ -93,8 +93,8 @@ TEST_F(KqueueQuirkTest, FreebsdCanKeepTheUsersWord) {
 TEST_F(KqueueQuirkTest, AReceiptWithoutRoomEndsTheCallOnFreebsd) {
   const FdPair pair = socket_pair();
   send_text(pair.b.get(), "x");
-  const Kevents changes = {change(pair.a.get(), EVFILT_READ, kEdge | EV_RECEIPT),
-                           change(pair.a.get(), EVFILT_WRITE, kEdge | EV_RECEIPT)};
+  const Kevents changes = {change(pair.a.get(), EVFILT_READ, kEdges | EV_RECEIPT),
+                           change(pair.a.get(), EVFILT_WRITE, kEdges | EV_RECEIPT)};
   EXPECT_EQ(::kevent(kq_.get(), changes.data(), 2, nullptr, 0, nullptr), 0);
   EXPECT_EQ(take().size(), 1U);
   turn(&Quirks::stops_without_room, false);
@@ -120,7 +120,7 @@ TEST_F(KqueueQuirkTest, NetbsdReturnsTheAddFlag) {
   for (const bool returns : {false, true}) {
     turn(&Quirks::returns_add_flag, returns);
     const FdPair pair = socket_pair();
-    ASSERT_EQ(apply(pair.a.get(), EVFILT_WRITE, kEdge), 0);
+    ASSERT_EQ(apply(pair.a.get(), EVFILT_WRITE, kEdges), 0);
     EXPECT_EQ(take().at(0).flags & EV_ADD, returns ? EV_ADD : 0);
   }
 }
@@ -129,10 +129,10 @@ TEST_F(KqueueQuirkTest, APipesWriterIsToldOfTheEndOnceOnFreebsd) {
   for (const bool once : {true, false}) {
     turn(&Quirks::pipe_write_end_is_oneshot, once);
     FdPair pair = pipe_pair();
-    ASSERT_EQ(apply(pair.b.get(), EVFILT_WRITE, kEdge), 0);
+    ASSERT_EQ(apply(pair.b.get(), EVFILT_WRITE, kEdges), 0);
     EXPECT_EQ(take().size(), 1U);
     pair.a.reset();
-    EXPECT_EQ(take().at(0).flags, kEdge - EV_ADD + EV_EOF + (once ? EV_ONESHOT : 0));
+    EXPECT_EQ(take().at(0).flags, kEdges - EV_ADD + EV_EOF + (once ? EV_ONESHOT : 0));
     EXPECT_EQ(apply(pair.b.get(), EVFILT_WRITE, EV_DELETE), once ? ENOENT : 0);
   }
 }
@@ -141,8 +141,8 @@ TEST_F(KqueueQuirkTest, APipesWriterIsToldOfTheEndByTheReadingFilterOnMacos) {
   turn(&Quirks::pipe_end_is_read, true);
   FdPair pair = pipe_pair();
   fill(pair.b.get());
-  ASSERT_EQ(apply(pair.b.get(), EVFILT_WRITE, kEdge), 0);
-  ASSERT_EQ(apply(pair.b.get(), EVFILT_READ, kEdge), 0);
+  ASSERT_EQ(apply(pair.b.get(), EVFILT_WRITE, kEdges), 0);
+  ASSERT_EQ(apply(pair.b.get(), EVFILT_READ, kEdges), 0);
   EXPECT_TRUE(take().empty());
   pair.a.reset();
   const Kevents events = take();
@@ -156,7 +156,7 @@ TEST_F(KqueueQuirkTest, AFifosReaderIsNotToldOfTheEndOnMacos) {
   for (const bool no_end : {false, true}) {
     turn(&Quirks::fifo_has_no_end, no_end);
     FdPair fifo = fifo_pair();
-    ASSERT_EQ(apply(fifo.a.get(), EVFILT_READ, kEdge), 0);
+    ASSERT_EQ(apply(fifo.a.get(), EVFILT_READ, kEdges), 0);
     EXPECT_TRUE(take().empty());
     fifo.b.reset();
     EXPECT_EQ(take().size(), no_end ? 0U : 1U);
@@ -167,7 +167,7 @@ TEST_F(KqueueQuirkTest, AFifosEndIsSilentOnTheOtherDirectionOnFreebsd) {
   for (const bool one_way : {true, false}) {
     turn(&Quirks::fifo_is_one_way, one_way);
     FdPair fifo = fifo_pair();
-    ASSERT_EQ(apply(fifo.b.get(), EVFILT_READ, kEdge), 0);
+    ASSERT_EQ(apply(fifo.b.get(), EVFILT_READ, kEdges), 0);
     fifo.a.reset();
     EXPECT_EQ(take().size(), one_way ? 0U : 1U);
   }
@@ -228,15 +228,15 @@ TEST_F(KqueueQuirkTest, ABrokenPipeIsRefusedWithTheSystemsError) {
     play(one.system);
     FdPair pair = pipe_pair();
     pair.a.reset();
-    EXPECT_EQ(apply(pair.b.get(), EVFILT_WRITE, kEdge), one.error);
+    EXPECT_EQ(apply(pair.b.get(), EVFILT_WRITE, kEdges), one.error);
   }
 }
 
 TEST_F(KqueueQuirkTest, ADeviceWithoutAFilterIsRefusedWithTheSystemsError) {
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  EXPECT_EQ(apply(null.get(), EVFILT_READ, kEdge), ENODEV);
+  EXPECT_EQ(apply(null.get(), EVFILT_READ, kEdges), ENODEV);
   play(System::kMacos);
-  EXPECT_EQ(apply(null.get(), EVFILT_READ, kEdge), EINVAL);
+  EXPECT_EQ(apply(null.get(), EVFILT_READ, kEdges), EINVAL);
 }
 
 // --- Faults ---
@@ -247,7 +247,7 @@ TEST_F(KqueueQuirkTest, ASleepMayEndForNoReasonAndLosesNothing) {
     (error == EINTR ? faults.eintr_one_in : faults.etimedout_one_in) = 1;
     suffer(faults);
     const FdPair pair = socket_pair();
-    ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, kEdge), 0);
+    ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, kEdges), 0);
     Kevent event;
     EXPECT_EQ(::kevent(kq_.get(), nullptr, 0, &event, 1, nullptr), -1);
     EXPECT_EQ(errno, error);
@@ -267,7 +267,7 @@ TEST_F(KqueueQuirkTest, ReportsMayComeInPartsAndInAnyOrderAndLateAndAllCome) {
   for (std::uintptr_t i = 0; i < 10; ++i) {
     pairs.push_back(socket_pair());
     send_text(pairs.back().b.get(), "x");
-    ASSERT_EQ(apply(pairs.back().a.get(), EVFILT_READ, kEdge, i), 0);
+    ASSERT_EQ(apply(pairs.back().a.get(), EVFILT_READ, kEdges, i), 0);
   }
   std::vector<std::uintptr_t> order;
   int calls = 0;
@@ -283,7 +283,7 @@ TEST_F(KqueueQuirkTest, ReportsMayComeInPartsAndInAnyOrderAndLateAndAllCome) {
 TEST_F(KqueueQuirkTest, AWriterIsToldAgainAndAgainThatThereIsRoomAndOnlyThen) {
   suffer({.write_storm_one_in = 1});
   const FdPair pair = socket_pair();
-  ASSERT_EQ(apply(pair.a.get(), EVFILT_WRITE, kEdge), 0);
+  ASSERT_EQ(apply(pair.a.get(), EVFILT_WRITE, kEdges), 0);
   EXPECT_EQ(take().size() + take().size() + take().size(), 3U);
   fill(pair.a.get());
   EXPECT_TRUE(take().empty());
@@ -292,7 +292,7 @@ TEST_F(KqueueQuirkTest, AWriterIsToldAgainAndAgainThatThereIsRoomAndOnlyThen) {
 TEST_F(KqueueQuirkTest, AReportMayBeUntrue) {
   suffer({.spurious_read_one_in = 1});
   const FdPair pair = socket_pair();
-  ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, kEdge, 6), 0);
+  ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, kEdges, 6), 0);
   const Kevents events = take();
   ASSERT_EQ(events.size(), 1U);
   EXPECT_EQ(events[0].data, 0);
@@ -302,7 +302,7 @@ TEST_F(KqueueQuirkTest, AReportMayBeUntrue) {
 TEST_F(KqueueQuirkTest, ARegistrationMayFindNoMemory) {
   suffer({.no_memory_one_in = 1});
   const FdPair pair = socket_pair();
-  EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, kEdge), ENOMEM);
+  EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, kEdges), ENOMEM);
   EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, EV_DELETE), ENOENT);
 }
 

@@ -156,6 +156,8 @@ class Kqueue {
   std::uint64_t random_;
 };
 
+inline constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+
 [[nodiscard]] std::int64_t monotonic_ns();
 
 }  // namespace rearm::test::kqueue_emulation

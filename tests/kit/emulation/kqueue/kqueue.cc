@@ -100,7 +100,6 @@ int open_kqueue() {
   return fd;
 }
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kLongestMacosSeconds = 100'000'000;
 
 int call(int kq, std::span<const struct kevent> changes, std::span<struct kevent> events,

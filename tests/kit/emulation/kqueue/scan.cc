@@ -17,8 +17,6 @@
 namespace rearm::test::kqueue_emulation {
 namespace {
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-
 timespec timespec_of(std::int64_t ns) {
   return {.tv_sec = static_cast<time_t>(ns / kNsPerSecond),
           .tv_nsec = static_cast<long>(ns % kNsPerSecond)};
