@@ -1,10 +1,18 @@
 #!/usr/bin/env python3
 """Plants each mutant in a copy of the tree, builds it, and runs the suites that should notice.
 
-usage: scripts/mutants [--tenth] [--build DIR] [NAME...]
+usage: scripts/mutants [--tenth] [--list] [--table] [--build DIR] [NAME...]
 
-Prints who killed each mutant and after how many seconds of testing. Exit status 1 if one survived
-that is not known to be equivalent, or if one does not apply any more.
+Prints which case killed each mutant and after how many seconds of testing. Exit status 1 if one
+survived that is not known to be equivalent, or if one does not apply any more.
+
+How it is cheap. The copy has the development build's preset and layout, so that the compiler cache
+has every object but those that the mutant changes. killers.py remembers what killed a mutant last:
+that is built and run first, and only if it does not notice, everything else, the explorer first. A
+mutant that was killed by the same sources has a stamp, and is not planted again.
+
+What is run. `default`: the suites that `scripts/test` runs; and if they notice nothing, `all`: the
+suites that `scripts/test --all` adds. A mutant that only the latter kill is named in the summary.
 """
 
 import argparse
@@ -18,36 +26,39 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "stamps"))
+from killers import KILLERS  # noqa: E402
 from mutants import EQUIVALENT, MUTANTS  # noqa: E402
+from stamp import Inputs, Stamp  # noqa: E402
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-SUITE_TIMEOUT_S = 90
+ROOT = HERE.parents[2]
+SUITE_TIMEOUT_S = 120
 GTEST = ("--gtest_brief=1", "--gtest_fail_fast")
 # A program of GoogleTest, or a program with its arguments.
 EXPLORER = ("kit/explore/explore --group pairs", "kit/explore/explore --group words",
             "kit/explore/explore --group workers --bound 2")
-POLLER_SUITES = ("base/base_test", "poller/poller_test", "poller/poll_backend_test",
-                 "kit/emulation/emulation_test",
-                 "kit/race/rearm_order_test", "kit/race/event_port_race_test",
-                 "kit/race/wait_race_test",
-                 "kit/race/close_race_test", "kit/race/report_race_test", "kit/race/wake_race_test",
-                 "poller/conformance_test", "sched/sched_test", "net/net_test")
-SCHED_SUITES = ("sched/sched_test", "sched/sched_stress_test", "net/net_stress_test",
-                "net/net_test", "kit/faults/memory_test")
+POLLER_SUITES = ("poller/poller_test", "base/base_test", "poller/poll_backend_test",
+                 "kit/emulation/emulation_test", "kit/race/event_port_race_test",
+                 "poller/conformance_test")
+SCHED_SUITES = ("sched/sched_test", "sched/sched_stress_test")
+NET_SUITES = ("net/net_test", "net/net_stress_test")
 FAULTS = ("kit/faults/faults_test", "kit/faults/memory_test")
 TESTING = ("testing/testing_test",)
+# What only `scripts/test --all` runs in an uninstrumented build.
+RACES = tuple(f"kit/race/{name}_race_test" for name in ("wait", "close", "report", "wake"))
 
 
 def stages_for(path):
     """Groups of suites; the next one is built only for a mutant that survives."""
-    stages = [] if path.startswith("src/poller/backend_") else [EXPLORER]
     if path.startswith(("src/testing/", "src/sched/control")):
         return [TESTING]
-    if path.startswith("src/sched/"):
-        return [*stages, SCHED_SUITES, TESTING]
     if path.startswith("src/net/"):
-        return [FAULTS, ("net/net_test", "net/net_stress_test")]
-    return [*stages, FAULTS, POLLER_SUITES[:-2], POLLER_SUITES[-2:]]
+        return [FAULTS, NET_SUITES]
+    if path.startswith("src/sched/"):
+        return [EXPLORER, SCHED_SUITES, TESTING, (*NET_SUITES, "kit/faults/memory_test")]
+    explored = [] if path.startswith("src/poller/backend_") else [EXPLORER]
+    return [*explored, POLLER_SUITES, FAULTS, (*SCHED_SUITES, *NET_SUITES)]
 
 
 class Scratch:
@@ -55,14 +66,15 @@ class Scratch:
 
     def __init__(self, directory):
         self.tree = directory / "tree"
-        self.build = directory / "build"
+        self.build = self.tree / "build/dev"
 
     def prepare(self):
         listed = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT,
                                 check=True, capture_output=True, text=True).stdout
         names = {name for name in listed.split("\0") if (ROOT / name).is_file()}
         for old in [path for path in self.tree.rglob("*") if path.is_file()]:
-            if str(old.relative_to(self.tree)) not in names:
+            name = str(old.relative_to(self.tree))
+            if name not in names and not name.startswith("build/"):
                 old.unlink()
         for name in names:
             # Only what differs, and with the time of now: a mutant that an interrupted run left
@@ -72,12 +84,10 @@ class Scratch:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(source.read_bytes())
                 shutil.copymode(source, copy)
-        subprocess.run(["cmake", "-S", self.tree, "-B", self.build, "-G", "Ninja",
-                        "-DCMAKE_BUILD_TYPE=Debug", "-DREARM_BUILD_BENCH=OFF",
-                        "-DREARM_BUILD_EXAMPLES=OFF", "-DREARM_TREE_CHECKS=OFF"],
-                       check=True, stdout=subprocess.DEVNULL)
-        if self.compile(EXPLORER) is not None:
-            sys.exit("error: the tree does not build without a mutant")
+        subprocess.run(["cmake", "--preset", "dev"], cwd=self.tree, check=True,
+                       stdout=subprocess.DEVNULL)
+        if (said := self.compile(EXPLORER)) is not None:
+            sys.exit(f"error: the tree does not build without a mutant:\n{said}")
         if (failure := self.first_failure(EXPLORER)[0]) is not None:
             sys.exit(f"error: without a mutant, {failure}")
 
@@ -100,13 +110,40 @@ class Scratch:
             except subprocess.TimeoutExpired:
                 return f"{program.name}: hangs", time.monotonic() - start
             if done.returncode != 0:
-                failed = re.search(r"^\[  FAILED  \] (\S+)", done.stdout, re.M)
-                said = re.search(r"^(rearm|G\d|leak|deadlock|memory|queue|result|run|check): .*",
-                                 done.stderr + done.stdout, re.M)
-                what = failed or said
-                name = what.group(1 if failed else 0).rstrip(",") if what else "crashes"
-                return f"{program.name}: {name}", time.monotonic() - start
+                return f"{program.name}: {what_failed(done)}", time.monotonic() - start
         return None, time.monotonic() - start
+
+
+def what_failed(done):
+    """The case, or the scenario and what was said of it."""
+    failed = re.search(r"^\[  FAILED  \] (\S+)", done.stdout, re.M)
+    said = re.search(r"^(rearm|G\d|leak|deadlock|memory|queue|result|run|check|timers): .*",
+                     done.stderr + done.stdout, re.M)
+    scenario = re.search(r"^replay: explore --scenario (\S+)(?: --backend (\S+))?", done.stdout,
+                         re.M)
+    if failed:
+        return failed[1].rstrip(",")
+    if scenario:
+        return f"{scenario[1]} {scenario[2] or ''}".strip() + (f": {said[0]}" if said else "")
+    return said[0] if said else "crashes"
+
+
+def suite_of(killer):
+    """What to build and to run to see only that: `program: case`, or `explore: scenario ...`."""
+    program, _, what = killer.partition(": ")
+    every = [suite for stages in (EXPLORER, POLLER_SUITES, SCHED_SUITES, NET_SUITES, FAULTS,
+                                  TESTING, RACES) for suite in stages]
+    found = [suite for suite in every if suite.split()[0].endswith("/" + program)]
+    if not found:
+        return None
+    if program == "explore":
+        scenario, _, backend = what.split(":")[0].partition(" ")
+        bound = " --bound 2" if scenario.startswith("workers/") else ""
+        return (f"{found[0].split()[0]} --scenario {scenario}{bound}"
+                + (f" --backend {backend}" if backend else ""))
+    if re.fullmatch(r"[\w/]+\.[\w/]+", what):
+        return f"{found[0]} --gtest_brief=1 --gtest_filter={what}"
+    return found[0]
 
 
 def plant(text, edits):
@@ -118,19 +155,29 @@ def plant(text, edits):
     return text
 
 
+class Verdict:
+    def __init__(self, text, is_well, seconds=0.0, killer=None, extent=None):
+        self.text, self.is_well, self.seconds = text, is_well, seconds
+        self.killer, self.extent = killer, extent
+
+
 def judge(scratch, name, path, edits):
-    """Returns (verdict, whether that is well, seconds)."""
     file = scratch.tree / path
     original = file.read_text()
     mutated = plant(original, edits)
     if mutated is None:
-        return "does not apply any more", False, 0
+        return Verdict("does not apply any more", False)
+    stages = [(suites, "default") for suites in stages_for(path)]
+    if not path.startswith(("src/net/", "src/testing/")):
+        stages.append((RACES, "all"))
+    if known := suite_of(KILLERS.get(name, ("", ""))[0]):
+        stages.insert(0, ((known,), KILLERS[name][1]))
     file.write_text(mutated)
-    seconds = 0
+    seconds, failure = 0.0, None
     try:
-        for suites in stages_for(path):
+        for suites, extent in stages:
             if scratch.compile(suites) is not None:
-                return "does not compile", False, 0
+                return Verdict("does not compile", False)
             failure, took = scratch.first_failure(suites)
             seconds += took
             if failure is not None:
@@ -138,16 +185,46 @@ def judge(scratch, name, path, edits):
     finally:
         file.write_text(original)
     if failure is not None:
-        return f"killed by {failure}", name not in EQUIVALENT, seconds
+        return Verdict(f"killed by {failure}", name not in EQUIVALENT, seconds, failure, extent)
     if name in EQUIVALENT:
-        return "equivalent: " + EQUIVALENT[name], True, seconds
-    return "SURVIVED", False, seconds
+        return Verdict("equivalent: " + EQUIVALENT[name], True, seconds)
+    return Verdict("SURVIVED", False, seconds)
+
+
+def print_table():
+    """What docs/proof.md shows: see there."""
+    print("| mutant | killed by | in | seconds |\n|---|---|---|---|")
+    for name, *_ in MUTANTS:
+        if name in KILLERS:
+            killer, extent, seconds = KILLERS[name]
+            command = "`scripts/test`" if extent == "default" else "`scripts/test --all`"
+            killer = killer.replace("|", "\\|")
+            print(f"| `{name}` | {killer} | {command} | {seconds:.1f} |")
+        elif name in EQUIVALENT:
+            print(f"| `{name}` | equivalent: {EQUIVALENT[name]} | | |")
+
+
+def write_killers(found):
+    """Keeps those that were not planted, or did not survive the removal of their name."""
+    names = {name for name, *_ in MUTANTS}
+    killers = {name: value for name, value in {**KILLERS, **found}.items() if name in names}
+    lines = "".join(f"    {name!r}: (\n        {killers[name][0]!r},\n"
+                    f"        {killers[name][1]!r}, {killers[name][2]!r}),\n"
+                    for name in sorted(killers))
+    (HERE / "killers.py").write_text(
+        '"""What killed each mutant last: (program: case, the command that runs it, seconds).\n\n'
+        'Written by `scripts/mutants --remember`; docs/proof.md has the same as a table.\n"""\n\n'
+        f"KILLERS = {{\n{lines}}}\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     parser.add_argument("--tenth", action="store_true", help="a tenth of them, by the day")
+    parser.add_argument("--list", action="store_true", help="print the names and do nothing")
+    parser.add_argument("--table", action="store_true", help="print the table of docs/proof.md")
+    parser.add_argument("--remember", action="store_true",
+                        help="write into killers.py what killed each of them")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/mutants",
                         help="scratch directory (build/mutants)")
     options = parser.parse_args()
@@ -158,20 +235,47 @@ def main():
     if options.tenth:
         day = datetime.date.today().toordinal()
         chosen = [mutant for i, mutant in enumerate(chosen) if i % 10 == day % 10]
+    if options.list:
+        print("\n".join(name for name, *_ in chosen))
+        return 0
+    if options.table:
+        print_table()
+        return 0
 
-    scratch = Scratch(options.build)
-    print("building the explorer without a mutant", flush=True)
-    scratch.prepare()
-    bad, times = 0, []
+    sources = Inputs()
+    for path in ("src", "include", "tests/base", "tests/poller", "tests/sched", "tests/net",
+                 "tests/testing", "tests/kit", "cmake", "CMakePresets.json"):
+        sources.add_file(ROOT / path)
+    scratch, is_prepared = Scratch(options.build), False
+    bad, times, late, found = 0, [], [], {}
     for name, path, what, edits in chosen:
-        verdict, well, seconds = judge(scratch, name, path, edits)
-        bad += not well
-        if verdict.startswith("killed"):
-            times.append(seconds)
-        print(f"{'ok ' if well else 'BAD'} {name:38} {seconds:6.1f} s  {verdict}\n"
-              f"      {path}: {what}", flush=True)
+        inputs = Inputs()
+        inputs.add("sources", "", sources.digest())
+        inputs.add("mutant", name, repr((path, edits)))
+        stamp = Stamp(options.build / "stamps", name)
+        if since := stamp.since(inputs.digest()):
+            print(f"ok  {name:38} unchanged since {since}", flush=True)
+            continue
+        if not is_prepared:
+            print("building the explorer without a mutant", flush=True)
+            scratch.prepare()
+            is_prepared = True
+        verdict = judge(scratch, name, path, edits)
+        bad += not verdict.is_well
+        if verdict.is_well:
+            stamp.put(inputs.digest())
+        if verdict.killer:
+            times.append(verdict.seconds)
+            found[name] = (verdict.killer, verdict.extent, round(verdict.seconds, 1))
+            late += [name] * (verdict.extent == "all")
+            if options.remember:
+                write_killers(found)
+        print(f"{'ok ' if verdict.is_well else 'BAD'} {name:38} {verdict.seconds:6.1f} s  "
+              f"{verdict.text}\n      {path}: {what}", flush=True)
     if times:
         print(f"median time to kill: {statistics.median(times):.1f} s")
+    if late:
+        print(f"killed by scripts/test --all alone: {', '.join(late)}")
     print(f"{len(chosen) - bad} passed, {bad} failed")
     return 1 if bad else 0
 
