@@ -1,9 +1,45 @@
 #include "rearm/error.h"
 
+#include <cerrno>
+#include <ostream>
 #include <string>
 
 namespace rearm {
 namespace {
+
+// Of the errno values: what is used up now and may be free later, and what a network or a peer says
+// that may have another answer later. accept() returns the latter for a connection that failed
+// while it waited (accept(2) on Linux), which is no fault of the listener's.
+bool is_transient_errno(int value) noexcept {
+  switch (value) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC:
+    case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+    case EWOULDBLOCK:
+#endif
+    case EINTR:
+    case ECONNABORTED:
+    case ECONNREFUSED:
+    case ETIMEDOUT:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+#ifdef EHOSTDOWN
+    case EHOSTDOWN:
+#endif
+#ifdef ENONET
+    case ENONET:
+#endif
+      return true;
+    default: return false;
+  }
+}
 
 class Category final : public std::error_category {
  public:
@@ -47,6 +83,51 @@ const std::error_category& error_category() noexcept {
 
 std::error_code make_error_code(Errc code) noexcept {
   return {static_cast<int>(code), error_category()};
+}
+
+bool is_transient(std::error_code error) noexcept {
+  if (error.category() == error_category()) return error == Errc::kStacksExhausted;
+  const std::error_condition condition = error.default_error_condition();
+  const bool has_errno = condition.category() == std::generic_category() ||
+                         condition.category() == std::system_category();
+  return has_errno && is_transient_errno(condition.value());
+}
+
+std::string_view name(Errc code) noexcept {
+  switch (code) {
+    case Errc::kClosed: return "kClosed";
+    case Errc::kTimedOut: return "kTimedOut";
+    case Errc::kCancelled: return "kCancelled";
+    case Errc::kBusy: return "kBusy";
+    case Errc::kNotPollable: return "kNotPollable";
+    case Errc::kNotSupported: return "kNotSupported";
+    case Errc::kEndOfStream: return "kEndOfStream";
+    case Errc::kInvalidArgument: return "kInvalidArgument";
+    case Errc::kWrongRuntime: return "kWrongRuntime";
+    case Errc::kUnknownBackend: return "kUnknownBackend";
+    case Errc::kStacksExhausted: return "kStacksExhausted";
+  }
+  return "";
+}
+
+std::string to_string(std::error_code error) {
+  const std::string value = std::to_string(error.value());
+  std::string code = error.category().name() + (":" + value);
+  if (error.category() == error_category()) {
+    if (const std::string_view known = name(static_cast<Errc>(error.value())); !known.empty()) {
+      code = known;
+    }
+  } else if (error.category() == std::system_category() ||
+             error.category() == std::generic_category()) {
+    code = "errno " + value;
+  }
+  return error.message() + " (" + code + ")";
+}
+
+std::ostream& operator<<(std::ostream& out, Errc code) { return out << to_string(code); }
+
+void detail::throw_system_error(std::error_code error, std::string_view what) {
+  throw std::system_error(error, std::string(what));
 }
 
 }  // namespace rearm

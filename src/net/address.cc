@@ -10,6 +10,7 @@
 #include <charconv>
 #include <cstring>
 #include <optional>
+#include <ostream>
 
 namespace rearm {
 namespace {
@@ -238,6 +239,10 @@ std::string SocketAddress::to_string() const {
     case Family::kUnspecified: break;
   }
   return "unspecified";
+}
+
+std::ostream& operator<<(std::ostream& out, const SocketAddress& address) {
+  return out << address.to_string();
 }
 
 }  // namespace rearm

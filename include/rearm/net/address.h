@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <string>
 #include <string_view>
 
@@ -55,6 +56,12 @@ class SocketAddress {
   [[nodiscard]] friend bool operator==(const SocketAddress& a, const SocketAddress& b) noexcept {
     return std::string_view(reinterpret_cast<const char*>(a.storage_.data()), a.size_) ==
            std::string_view(reinterpret_cast<const char*>(b.storage_.data()), b.size_);
+  }
+
+  // As to_string(). format.h has std::format; {fmt} finds format_as() by itself.
+  friend std::ostream& operator<<(std::ostream& out, const SocketAddress& address);
+  [[nodiscard]] friend std::string format_as(const SocketAddress& address) {
+    return address.to_string();
   }
 
  private:

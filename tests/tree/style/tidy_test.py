@@ -87,6 +87,15 @@ class TidyTest(unittest.TestCase):
                 complaints = list(tidy.internal_namespace(File("src/testing/a.h", code + "\n")))
                 self.assertEqual(len(complaints), 1, complaints)
 
+    def test_a_public_header_may_ask_what_the_standard_library_has_and_nothing_else(self):
+        for condition, complaints in (("#if defined(__cpp_lib_format)", 0),
+                                      ("#if defined(__linux__)", 1),
+                                      ("#if defined(__cpp_lib_format) || defined(__linux__)", 1),
+                                      ("#ifdef __cpp_lib_format", 1)):
+            with self.subTest(condition):
+                header = File("include/rearm/a.h", f"#pragma once\n{condition}\n#endif\n")
+                self.assertEqual(len(list(tidy.the_wall(header))), complaints)
+
     def test_clean_files_are_not_reported(self):
         self.assertEqual(tidy.check(CLEAN), [])
 
