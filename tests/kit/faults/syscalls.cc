@@ -7,9 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
-#include <memory>
 #include <system_error>
-#include <thread>
 
 #include "faults/real.h"
 #include "rearm/runtime.h"
@@ -282,17 +280,17 @@ int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* attributes, v
 #if defined(__GLIBCXX__)
 
 // std::thread::_M_start_thread(), a member: `this` first, and a unique_ptr is passed by reference
-// (Itanium C++ ABI, 3.1.2.3). It throws when pthread_create() fails.
-using State = std::unique_ptr<std::thread::_State>;
+// (Itanium C++ ABI, 3.1.2.3). What it points to has a name that is private since GCC 13, and is
+// only passed on: void, like the thread itself. It throws when pthread_create() fails.
 extern "C" {
-void real_start_thread(std::thread* self, State* state, void (*depend)()) asm(
+void real_start_thread(void* self, void* state, void (*depend)()) asm(
     "__real__ZNSt6thread15_M_start_threadESt10unique_ptrINS_6_StateESt14default_deleteIS1_EE"
     "PFvvE");
-void wrap_start_thread(std::thread* self, State* state, void (*depend)()) asm(
+void wrap_start_thread(void* self, void* state, void (*depend)()) asm(
     "__wrap__ZNSt6thread15_M_start_threadESt10unique_ptrINS_6_StateESt14default_deleteIS1_EE"
     "PFvvE");
 
-void wrap_start_thread(std::thread* self, State* state, void (*depend)()) {
+void wrap_start_thread(void* self, void* state, void (*depend)()) {
   const Entry entry;
   if (const Decision decision = entry.decide(Call::k_pthread_create)) {
     throw std::system_error(decision.fault->error, std::generic_category());
