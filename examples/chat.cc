@@ -8,7 +8,6 @@
 // deadline, or their mailbox overflows, and they are cut off.
 #include <array>
 #include <chrono>
-#include <cstdio>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "rearm/rearm.h"
+#include "serve.h"
 
 using namespace std::chrono_literals;
 
@@ -165,7 +165,7 @@ void join_room(Room& room, Member& member, LineReader& lines) {
   if (delivery) delivery->join();
 }
 
-void serve(Room& room, rearm::TcpStream stream) {
+void join(Room& room, rearm::TcpStream stream) {
   LineReader lines;
   if (!stream.write_all("* your name?\n", rearm::Deadline::after(kTimeToRead))) return;
   auto name = lines.next(stream, rearm::Deadline::after(kTimeToSayTheName));
@@ -179,38 +179,12 @@ void serve(Room& room, rearm::TcpStream stream) {
   join_room(room, member, lines);
 }
 
-int run(const rearm::SocketAddress& address) {
-  Room room;  // Outlives the fibers below: this one never ends.
-  auto listener = rearm::TcpListener::bind(address);
-  if (!listener) {
-    std::fprintf(stderr, "%s: %s\n", address.to_string().c_str(),
-                 listener.error().message().c_str());
-    return 1;
-  }
-  std::printf("listening on %s\n", listener->local_address()->to_string().c_str());
-  std::fflush(stdout);
-  for (;;) {
-    auto stream = listener->accept();
-    if (!stream) {  // Out of descriptors: try again when somebody has left.
-      std::fprintf(stderr, "accept: %s\n", stream.error().message().c_str());
-      (void)rearm::this_fiber::sleep_for(100ms);
-      continue;
-    }
-    rearm::spawn([&room, s = std::move(*stream)]() mutable { serve(room, std::move(s)); },
-                 {.name = "chat member"})
-        .detach();
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string port = argc > 1 ? argv[1] : "7000";
-  const auto address = rearm::SocketAddress::parse("127.0.0.1:" + port);
-  if (!address) {
-    std::fprintf(stderr, "%s: not a port\n", port.c_str());
-    return 2;
-  }
-  rearm::Runtime runtime;
-  return runtime.run([&] { return run(*address); });
+  const std::string address = std::string("127.0.0.1:") + (argc > 1 ? argv[1] : "7000");
+  Room room;  // Outlives the runtime and its fibers.
+  // Members stay for as long as they like, so at a signal nobody is waited for.
+  return serve("chat", address, {.drain = 0s},
+               [&room](rearm::TcpStream stream, const Server&) { join(room, std::move(stream)); });
 }

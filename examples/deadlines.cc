@@ -18,6 +18,7 @@
 using namespace std::chrono_literals;
 using rearm::Deadline;
 using rearm::Errc;
+using rearm::or_throw;
 using rearm::TcpListener;
 using rearm::TcpStream;
 
@@ -50,18 +51,21 @@ std::string outcome(const rearm::Result<T>& result) {
 
 // Two ends of a TCP connection. An exception, since a machine without loopback proves nothing.
 std::pair<TcpStream, TcpStream> connected_pair() {
-  auto listener = TcpListener::bind(rearm::SocketAddress::ipv4_loopback(0)).value();
-  auto client = TcpStream::connect(listener.local_address().value(), Deadline::after(5s)).value();
-  auto server = listener.accept(Deadline::after(5s)).value();
+  auto listener = or_throw(TcpListener::bind(rearm::SocketAddress::ipv4_loopback(0)), "bind");
+  const auto address = or_throw(listener.local_address(), "local address");
+  auto client = or_throw(TcpStream::connect(address, Deadline::after(5s)), "connect");
+  auto server = or_throw(listener.accept(Deadline::after(5s)), "accept");
   return {std::move(client), std::move(server)};
 }
 
 // A server that is too busy to accept: once its backlog is full, Linux answers no one who knocks.
 void connect_times_out(Report& report) {
-  auto busy = TcpListener::bind(rearm::SocketAddress::ipv4_loopback(0), {.backlog = 0}).value();
+  const auto any_port = rearm::SocketAddress::ipv4_loopback(0);
+  auto busy = or_throw(TcpListener::bind(any_port, {.backlog = 0}), "bind");
+  const auto address = or_throw(busy.local_address(), "local address");
   std::vector<TcpStream> backlog;
   for (int attempt = 0; attempt < 8; ++attempt) {
-    auto stream = TcpStream::connect(busy.local_address().value(), Deadline::after(200ms));
+    auto stream = TcpStream::connect(address, Deadline::after(200ms));
     if (!stream) {
       report.line("connect to a busy server: " + outcome(stream),
                   stream.error() == Errc::kTimedOut);

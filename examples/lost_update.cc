@@ -35,14 +35,12 @@ class Bank {
 
  private:
   void write_journal(int amount) {
-    if (!journal_.write_end.write_all(std::to_string(amount) + "\n")) {
-      throw std::runtime_error("the journal cannot be written");
-    }
+    rearm::or_throw(journal_.write_end.write_all(std::to_string(amount) + "\n"), "journal");
   }
 
   bool correct_;
   int balance_ = 0;
-  rearm::Pipe journal_ = rearm::Pipe::create().value();
+  rearm::Pipe journal_ = rearm::or_throw(rearm::Pipe::create(), "journal");
 };
 
 // Two customers, each a fiber. What does not hold at the end is a failure.

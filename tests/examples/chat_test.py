@@ -108,6 +108,16 @@ class Chat(example.ExampleTest):
         ann.sendall(b"x" * 4096)
         self.assert_ended(lines)
 
+    @staticmethod
+    def introduces_itself(client):
+        client.sendall(b"%d\n" % client.getsockname()[1])
+        heard = b""
+        while b"* here:" not in heard:
+            heard += client.recv(1 << 16)
+
+    def test_a_signal_ends_it_and_its_members(self):
+        self.check_stops(self.introduces_itself, 0)
+
     def assert_ended(self, lines):
         try:
             self.assertEqual(lines.readline(), b"")

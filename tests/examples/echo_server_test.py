@@ -3,6 +3,7 @@
 import os
 import resource
 import socket
+import sys
 import threading
 import time
 
@@ -87,6 +88,32 @@ class EchoServer(example.ExampleTest):
             self.assertEqual(example.read_exactly(client, 1), b"x")
             client.close()
 
+    @staticmethod
+    def echoes(client):
+        client.sendall(b"x")
+        return client.recv(1) == b"x"
+
+    def test_request_stop_ends_it(self):
+        self.check_stops(self.echoes, 0, program=stoppable)
+
+    def test_a_signal_ends_it(self):
+        self.check_stops(self.echoes, 0, status=None)
+
+    def test_it_survives_without_memory_for_stacks(self):
+        self.check_survives_without_stacks(self.echoes)
+
+    def test_a_port_that_is_taken_is_named(self):
+        server = self.start(0)
+        child = example.Process(example.binary, server.port)
+        try:
+            self.assertNotEqual(child.wait(), 0)
+            self.assertIn(f"bind 127.0.0.1:{server.port}: Address already in use", child.said())
+        finally:
+            child.stop()
+
+
+stoppable = ""
 
 if __name__ == "__main__":
+    stoppable = sys.argv.pop(2)
     example.main()

@@ -6,7 +6,9 @@ Every wait has an end, and the children die with their parent.
 
 import ctypes
 import os
+import random
 import re
+import resource
 import select
 import shutil
 import signal
@@ -87,8 +89,9 @@ class Process:
 class Server(Process):
     """An example that listens: knows its port, and whether it still has what it opened."""
 
-    def __init__(self, *arguments):
-        super().__init__(binary, *arguments)
+    def __init__(self, *arguments, program=None):
+        super().__init__(program or binary, *arguments)
+        self.ends_otherwise = False  # Than with exit status 0, which a test has looked at.
         try:
             line = self.first_line()
             match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
@@ -99,6 +102,26 @@ class Server(Process):
         except BaseException:
             self.stop()
             raise
+
+    def stops(self, number, status=0):
+        """Asks it to end by a signal, and sees that it does, with that exit status."""
+        self.child.send_signal(number)
+        ended = self.wait()
+        self.ends_otherwise = status != 0
+        if ended != status:
+            raise AssertionError(f"it ended with {ended}, not {status}; it said: {self.said()}")
+
+    def listens(self):
+        """Whether a newcomer is still taken."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S).close()
+            return True
+        except ConnectionRefusedError:
+            return False
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.child.pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
 
     def open_fds(self):
         return len(os.listdir(f"/proc/{self.child.pid}/fd"))
@@ -112,8 +135,12 @@ class Server(Process):
 class ExampleTest(unittest.TestCase):
     """Tear-down proves that the server is alive and well, and that it has closed every number."""
 
-    def start(self, *arguments):
-        server = Server(*arguments)
+    def setUp(self):
+        self.servers = []
+
+    def start(self, *arguments, program=None):
+        server = Server(*arguments, program=program)
+        self.servers.append(server)
         self.addCleanup(self.check_and_stop, server)
         return server
 
@@ -127,7 +154,7 @@ class ExampleTest(unittest.TestCase):
             if server.child.poll() is None:
                 eventually(lambda: server.open_fds() == server.open_at_start,
                            "the server closes what its clients have left")
-            else:
+            elif not server.ends_otherwise:
                 self.assertEqual(server.child.returncode, 0, server.said())
             self.assertNotIn("Sanitizer", server.said())
         finally:
@@ -138,12 +165,73 @@ class ExampleTest(unittest.TestCase):
         self.addCleanup(connection.close)
         return connection
 
+    def check_stops(self, talk, *arguments, program=None, status=0):
+        """A server in use ends by SIGTERM, and an idle one by SIGINT. `talk` uses a connection."""
+        for number, clients in ((signal.SIGTERM, 3), (signal.SIGINT, 0)):
+            with self.subTest(number.name):
+                server = self.start(*arguments, program=program)
+                connections = [self.connect(server) for _ in range(clients)]
+                for connection in connections:
+                    talk(connection)
+                server.stops(number, -number if status is None else status)
+                for connection in connections:
+                    self.assert_over(connection)
+
+    def assert_over(self, connection):
+        """The other side has closed: the end of the stream, or a reset."""
+        try:
+            while connection.recv(1 << 16):
+                pass
+        except ConnectionResetError:
+            pass
+
+    def check_survives_without_stacks(self, use):
+        """With no address space for stacks, connections are closed and the server goes on; with
+        space again it serves. `use` is what a client does, and fails with an OSError or returns
+        False if it was not served."""
+        server = self.start(0)
+        clients = [self.connect(server)]
+        use(clients[0])  # Its threads have started.
+        with open(f"/proc/{server.child.pid}/statm", encoding="ascii") as file:
+            bytes_now = int(file.read().split()[0]) * resource.getpagesize()
+        if bytes_now > 1 << 40:
+            self.skipTest("a sanitizer needs what is taken away here")
+        # Room for what is small, and not for a stack.
+        limit = bytes_now + 192 * 1024
+        resource.prlimit(server.child.pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+        def exhausted():
+            """Opens one more connection; whether the server has closed it unserved."""
+            client = self.connect(server)
+            clients.append(client)
+            client.settimeout(PATIENCE_S)
+            return not served(client)
+
+        def served(client):
+            try:
+                return use(client) is not False
+            except OSError:
+                return False
+
+        eventually(exhausted, "stacks are used up")
+        self.assertIsNone(server.child.poll(), server.said())
+        resource.prlimit(server.child.pid, resource.RLIMIT_AS,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.assertTrue(served(self.connect(server)))
+        for client in clients:
+            client.close()
+
     def run_client(self, *command, send=b""):
         """Runs a client to its end and returns what it printed."""
         done = subprocess.run([str(word) for word in command], input=send, capture_output=True,
                               timeout=PATIENCE_S, check=False, preexec_fn=die_with_parent)
         self.assertEqual(done.returncode, 0, f"{command}: {done.stderr.decode(errors='replace')}")
         return done.stdout
+
+
+def random_numbers(seed):
+    """The same on every run."""
+    return random.Random(seed)
 
 
 def read_to_end(connection):
