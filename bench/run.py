@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs the benchmarks, prints tables, and says which numbers to reach are reached.
 
-usage: bench/run.py NAME... [options], NAME one of micro, echo, memory, idle, demo, all.
+usage: bench/run.py NAME... [options], NAME one of micro, echo, memory, idle, servers,
+demo, all.
 See bench/README.md for what each measures and how to read it.
 """
 
@@ -14,11 +15,11 @@ import time
 
 sys.dont_write_bytecode = True
 
-from harness import children, machine, measure, micro, plot, report  # noqa: E402
+from harness import children, machine, measure, micro, plot, report, servers  # noqa: E402
 from harness.children import BenchError  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-NAMES = ("micro", "echo", "memory", "idle", "demo")
+NAMES = ("micro", "echo", "memory", "idle", "servers", "demo")
 ECHO_CONNECTIONS = (1, 64, 1000, 8000)
 ECHO_MESSAGE_BYTES = (64, 4096)
 DEMO_CONNECTIONS = (1, 64, 1000)
@@ -36,6 +37,7 @@ def open_files(options):
         "echo": options.connections or ECHO_CONNECTIONS,
         "idle": [IDLE_ACTIVE + IDLE_CONNECTIONS],
         "memory": (options.connections or [MEMORY_CONNECTIONS])[-1:],
+        "servers": [2 * servers.CONNECTIONS],
         "demo": options.connections or DEMO_CONNECTIONS,
     }
     return max(max(connections[name]) for name in options.names) + 128
@@ -217,6 +219,18 @@ class Runner:
         micro.check(self.report, spreads)
         self.panels += plot.of_acts(spreads)
 
+    def servers(self):
+        """The example servers beside redis-server, nginx and haproxy."""
+        cpus = machine.split_cpus(1)
+        say(f"  servers on CPU {sorted(cpus[0])}, clients and the proxies' upstream on CPU "
+            f"{sorted(cpus[1])}")
+        with servers.prepared(ROOT, self.program, cpus, self.options.seconds) as known:
+            results = servers.compare(known, self.options.rounds, say)
+        self.report.add_known_servers(results)
+        say_table("servers: medians, × median of paired ratios to the known server",
+                  servers.HEAD, servers.rows(results, report.number))
+        self.panels += plot.of_known_servers(results)
+
     def demo(self):
         """The echo server example, as a stranger builds it, beside raw epoll; short."""
         rounds = min(self.options.rounds, 5)
@@ -253,7 +267,8 @@ class Runner:
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", metavar="NAME", choices=(*NAMES, "all"),
-                        help="micro, echo, memory, idle, demo, or all (without demo)")
+                        help="micro, echo, memory, idle, servers, demo, or all (without the last "
+                             "two)")
     parser.add_argument("--json", metavar="FILE", help="write the records")
     parser.add_argument("--plot", metavar="FILE",
                         help="write a plot of every bench that ran, .svg or .png")

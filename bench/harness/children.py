@@ -12,6 +12,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import time
 
@@ -213,10 +214,37 @@ def server(command, cpus, graceful):
         running = Server(child, int(match[1]), words)
         yield running
         running.check_alive()
-        child.terminate()
-        status = _wait(child, "SIGTERM")
-        if status not in ((0,) if graceful else (0, -signal.SIGTERM)):
-            raise BenchError(
-                f"{_name(child)} ended with status {status} on SIGTERM: {_last_words(child)}")
+        _terminate(child, graceful)
+    finally:
+        _end(child)
+
+
+def _terminate(child, graceful):
+    child.terminate()
+    status = _wait(child, "SIGTERM")
+    if status not in ((0,) if graceful else (0, -signal.SIGTERM)):
+        raise BenchError(
+            f"{_name(child)} ended with status {status} on SIGTERM: {_last_words(child)}")
+
+
+@contextlib.contextmanager
+def silent_server(command, cpus, port):
+    """Like server(), for one that does not say where it listens: it was told."""
+    child = _spawn(command, cpus)
+    try:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            if child.poll() is not None:
+                raise _ended_early(child)
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            if time.monotonic() > deadline:
+                raise BenchError(f"{_name(child)} did not listen within {_START_TIMEOUT_S} s")
+            time.sleep(0.01)
+        running = Server(child, port, {})
+        yield running
+        running.check_alive()
+        _terminate(child, graceful=False)
     finally:
         _end(child)

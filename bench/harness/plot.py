@@ -79,6 +79,23 @@ def of_memory(servers, fiber):
     return [Panel("memory: resident (median, min, max)", "bytes", tuple(servers), tuple(rows))]
 
 
+def of_known_servers(results):
+    """Our examples beside servers that one knows: CPU time, and what is ours by what is theirs."""
+    labels = [f"{work.name}\\n{work.rival_name}".replace(", ", "\\n") for work in results]
+    cpu = [[_scaled(samples.spread("cpu_ns_per_request"), 1e-3) for samples in pair]
+           for pair in results.values()]
+    ratios = [[_ratio(ours, theirs, name)
+               for name in ("cpu_ns_per_request", "requests_per_s", "p50_us", "p99_us")]
+              for theirs, ours in results.values()]
+    return [
+        Panel("servers: server CPU time a request (median, min, max)", "µs",
+              ("the known server", "Rearm"), tuple(zip(labels, cpu))),
+        Panel("servers: Rearm ÷ the known server (median of paired ratios)", "ratio",
+              ("CPU time", "requests/s", "p50", "p99"), tuple(zip(labels, ratios)),
+              line_at_one=True),
+    ]
+
+
 def _quote(text):
     return '"' + str(text).replace('"', "'") + '"'
 

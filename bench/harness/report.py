@@ -56,6 +56,21 @@ class Report:
             record["syscalls_method"] = samples.syscalls_method
         self.records.append(record)
 
+    def add_known_servers(self, results):
+        """Of the bench `servers`: {work: (theirs, ours)}."""
+        for work, pair in results.items():
+            for subject, samples in zip((work.rival_name, "rearm"), pair):
+                record = {"bench": "servers", "subject": subject, "work": work.name, "workers": 1}
+                for name, values in samples.values.items():
+                    record["rounds"] = len(values)
+                    record[name] = samples.spread(name)
+                self.records.append(record)
+            theirs, ours = pair
+            for name in ours.values:
+                ratio = measure.ratio(ours, theirs, name, name != "requests_per_s")
+                self.ratios.append({"bench": "servers", "subject": "rearm", "work": work.name,
+                                    "of": name, **dataclasses.asdict(ratio)})
+
     def add_ratio(self, bench, case, name, ratio):
         self.ratios.append({
             "bench": bench, "subject": case.subject.name, "connections": case.load.connections,

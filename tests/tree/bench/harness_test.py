@@ -9,7 +9,7 @@ from unittest import mock
 ROOT = Path(sys.argv.pop(1))
 sys.path.insert(0, str(ROOT / "bench"))
 
-from harness import children, measure, plot, report  # noqa: E402
+from harness import children, measure, plot, report, servers  # noqa: E402
 
 READY = "import sys; print('ready', flush=True)\n"
 ONE_TURN = READY + "input(); print('done', flush=True); sys.stdin.read()\n"
@@ -60,6 +60,91 @@ class ServerTest(unittest.TestCase):
             with children.server([sys.executable, "-c", program], None, True) as server:
                 server._child.wait()
         self.assertRegex(str(raised.exception), "ended early: accept: no$")
+
+
+LISTENS_AND_SAYS_NOTHING = """
+import signal, socket, sys, time
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+time.sleep(60)
+"""
+
+
+class SilentServerTest(unittest.TestCase):
+    def server(self, program, port):
+        return children.silent_server([sys.executable, "-c", program, port], None, port)
+
+    def test_it_is_there_when_its_port_is(self):
+        port = servers._free_port()
+        with self.server(LISTENS_AND_SAYS_NOTHING, port) as server:
+            self.assertEqual(server.port, port)
+            self.assertGreater(servers._cpu_ns(server.pid), 0)
+
+    def test_one_that_ends_instead_is_told_with_its_words(self):
+        with self.assertRaises(children.BenchError) as raised:
+            with self.server("import sys; sys.exit('error: no such user')", 1):
+                pass
+        self.assertRegex(str(raised.exception), "ended early: no such user$")
+
+    def test_one_that_never_listens_is_told(self):
+        with mock.patch.object(children, "_START_TIMEOUT_S", 0.1):
+            with self.assertRaises(children.BenchError) as raised:
+                with self.server("import time; time.sleep(60)", servers._free_port()):
+                    pass
+        self.assertRegex(str(raised.exception), "did not listen within 0.1 s$")
+
+
+WRK = """Running 1s test @ http://127.0.0.1:1/
+  1 threads and 64 connections
+  Latency Distribution
+     50%    1.50ms
+     75%    2.00ms
+     90%    3.00ms
+     99%  500.00us
+  96000 requests in 1.50s, 8.79MB read
+"""
+
+
+class KnownServersTest(unittest.TestCase):
+    def test_wrk_is_understood(self):
+        self.assertEqual(servers.parse_wrk(WRK), {
+            "requests": 96000, "requests_per_s": 64000, "p50_us": 1500, "p99_us": 500})
+
+    def test_requests_that_failed_are_none(self):
+        for words in ("  Socket errors: connect 0, read 5", "  Non-2xx or 3xx responses: 9",):
+            with self.assertRaises(children.BenchError):
+                servers.parse_wrk(WRK + words)
+        with self.assertRaises(children.BenchError):
+            servers.parse_wrk("nothing")
+
+    def test_rounds_take_turns_and_become_rows_records_and_bars(self):
+        order = []
+
+        class Known:
+            def works(self):
+                def driven(name, cost):
+                    return lambda: order.append(name) or cost
+                return [servers.Work("GET", "nginx", driven("nginx", 100), driven("ours", 50),
+                                     None)]
+
+            def measure(self, work, start):
+                return dict.fromkeys(servers.VALUES, start())
+
+        results = servers.compare(Known(), 2, lambda text: None)
+        self.assertEqual(order, ["nginx", "ours", "ours", "nginx"])
+        rows = servers.rows(results, report.number)
+        self.assertEqual([row[:4] for row in rows],
+                         [["GET", "nginx", "100", "100"], ["GET", "Rearm", "50 ×0.50", "50 ×0.50"]])
+        told = report.Report({})
+        told.add_known_servers(results)
+        self.assertEqual([record["cpu_ns_per_request"]["median"] for record in told.records],
+                         [100, 50])
+        panels = plot.of_known_servers(results)
+        self.assertEqual(panels[0].rows[0][0], "GET\\nnginx")
+
+    def test_a_program_that_is_missing_is_named_with_what_brings_it(self):
+        with self.assertRaises(children.BenchError) as raised:
+            servers.Tools(Path("/nowhere")).find("no-such-server")
+        self.assertIn("scripts/setup servers", str(raised.exception))
 
 
 class ReportTest(unittest.TestCase):
