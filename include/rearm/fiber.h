@@ -3,7 +3,8 @@
 // A fiber is a function that runs on a stack of its own and can park: give up its thread until
 // something happens, without blocking it. Fibers are spread over the workers of their Runtime
 // (runtime.h); after a park a fiber may continue on another thread. So anything that lives in
-// thread-local storage, errno included, must be read again after a call that may park.
+// thread-local storage, errno included, must be read again after a call that may park:
+// docs/threads.md has the rules, and what compilers keep.
 //
 //   rearm::JoinHandle<int> answer = rearm::spawn([] { return 42; });
 //   int n = answer.join();
