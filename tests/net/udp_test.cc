@@ -175,6 +175,7 @@ TEST(UdpSharing, ADeadlineEndsOnlyItsOwnWait) {
     auto displaces = spawn([] {});  // The hog is now where the other worker finds it.
     const auto start = std::chrono::steady_clock::now();
     while (!hogging.load() && test::since(start) < test::kPatience) std::this_thread::yield();
+    EXPECT_TRUE(hogging.load());
     const Deadline soon = Deadline::after(30ms);
     auto first = spawn([&] {
       std::array<char, 4> buffer{};

@@ -132,7 +132,7 @@ TEST_P(Conformance, ReportsAndWakesArriveThroughAStormOfSignals) {
     const auto operation = poller().begin(token, Direction::kRead);
     EXPECT_EQ(drain(operation->fd()), "x");
     std::thread waker([this] { poller().wake(); });
-    EXPECT_EQ(collect(Deadline::after(kPatience)), 0U);
+    EXPECT_TRUE(is_woken(poller()));
     waker.join();
   }
   EXPECT_EQ(close(token), 0U);

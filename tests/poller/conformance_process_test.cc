@@ -156,7 +156,7 @@ TEST_P(Conformance, AForkedChildIsRefusedByNameAndTheParentGoesOn) {
   std::atomic<bool> is_waiting{true};
   // A poll loop that sleeps in the kernel during the fork, and holds no lock there.
   std::thread collector([&] {
-    while (is_waiting.load()) (void)collect(Deadline::after(kPatience));
+    while (is_waiting.load()) (void)collect(Deadline::never());
   });
   std::this_thread::sleep_for(kQuiet);
   const pid_t child = ::fork();
@@ -167,7 +167,8 @@ TEST_P(Conformance, AForkedChildIsRefusedByNameAndTheParentGoesOn) {
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0);
   is_waiting.store(false);
-  poller().wake();  // A byte or an event that the child had taken would be missing.
+  // A byte or an event that the child had taken would be missing: then this never ends.
+  poller().wake();
   collector.join();
   send_text(pair.b.get(), "x");
   EXPECT_TRUE(returns(reader));
@@ -241,7 +242,7 @@ TEST_P(Conformance, PollersComeAndGo) {
     auto opened = open_poller(GetParam());
     ASSERT_TRUE(opened);
     opened->wake();
-    EXPECT_TRUE(opened->collect(Deadline::after(kPatience)).empty());
+    EXPECT_TRUE(is_woken(*opened));
   }
 }
 

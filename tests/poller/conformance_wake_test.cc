@@ -16,7 +16,7 @@ namespace {
 // R34 (zio#503): before the first wait of all.
 TEST_P(Conformance, AWakeBeforeTheWaitIsRemembered) {
   poller().wake();
-  EXPECT_EQ(collect(Deadline::after(kPatience)), 0U);
+  EXPECT_TRUE(is_woken(poller()));
   EXPECT_LT(poller().stats().waits, 3U);
 }
 
@@ -31,7 +31,7 @@ TEST_P(Conformance, AWakeDuringTheWaitEndsIt) {
 TEST_P(Conformance, AWakeEndsOneWaitOnly) {
   for (int i = 0; i < 20; ++i) {
     poller().wake();
-    EXPECT_EQ(collect(Deadline::after(kPatience)), 0U);
+    EXPECT_TRUE(is_woken(poller()));
     const Deadline short_deadline = Deadline::after(1ms);
     EXPECT_EQ(collect(short_deadline), 0U);
     EXPECT_GE(detail::now_ns(), short_deadline.ns()) << "ended by the wake before";
@@ -43,7 +43,7 @@ TEST_P(Conformance, AMillionWakesWithoutAWaitNeitherBlockNorFail) {
   const std::uint64_t wakes = scaled(1'000'000);
   for (std::uint64_t i = 0; i < wakes; ++i) poller().wake();
   EXPECT_EQ(poller().stats().wakes, 1U) << "merged before they reach the kernel";
-  EXPECT_EQ(collect(Deadline::after(kPatience)), 0U);
+  EXPECT_TRUE(is_woken(poller()));
   const Deadline short_deadline = Deadline::after(1ms);
   EXPECT_EQ(collect(short_deadline), 0U);
   EXPECT_GE(detail::now_ns(), short_deadline.ns()) << "many wakes, one return";
@@ -109,7 +109,7 @@ TEST_P(Conformance, AWakeFromASignalHandlerEndsTheWaitAndKeepsErrno) {
   errno = 1234;
   ASSERT_EQ(::raise(SIGUSR1), 0);
   EXPECT_EQ(errno, 1234);
-  EXPECT_EQ(collect(Deadline::after(kPatience)), 0U);
+  EXPECT_TRUE(is_woken(poller()));
   std::thread waiting([this] { EXPECT_EQ(collect(Deadline::never()), 0U); });
   let_it_sleep();
   ASSERT_EQ(::pthread_kill(waiting.native_handle(), SIGUSR1), 0);
@@ -122,7 +122,7 @@ TEST_P(Conformance, AMovedPollerIsTheSamePoller) {
   park(token, Direction::kRead, reader);
   Poller moved = std::move(poller());
   moved.wake();
-  EXPECT_EQ(count_returns(moved.collect(Deadline::after(kPatience))), 0U);
+  EXPECT_TRUE(is_woken(moved));
   poller() = std::move(moved);
   EXPECT_EQ(close(token), 1U);
 }

@@ -119,6 +119,13 @@ class PollerTest : public LeakCheck, public ::testing::WithParamInterface<std::s
     return true;
   }
 
+  // Whether a wake ends the wait of a poller on which nothing else happens: a deadline that passes
+  // instead is a wake that was lost.
+  static bool is_woken(Poller& poller) {
+    const Deadline patience = Deadline::after(kPatience);
+    return count_returns(poller.collect(patience)) == 0 && now_ns() < patience.ns();
+  }
+
   // Collects for a while; returns how many waiters came back.
   std::size_t collect_quietly() { return collect(Deadline::after(kQuiet)); }
   std::size_t collect(Deadline deadline) { return count_returns(poller_->collect(deadline)); }

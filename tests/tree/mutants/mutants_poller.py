@@ -299,6 +299,11 @@ MUTANTS = [
           '\n'
           'std::error_code KqueueBackend::arm'),
      ]),
+    ('kqueue-trigger-clear', 'src/poller/backend_kqueue.cc',
+     'R34: a trigger with EV_CLEAR is no wake where the flag cancels it', [
+         ('Kevent trigger = change_of(0, EVFILT_USER, 0, kWakeToken);',
+          'Kevent trigger = change_of(0, EVFILT_USER, EV_CLEAR, kWakeToken);'),
+     ]),
     ('wake-interrupted', 'src/poller/backend_epoll.cc',
      'a wake whose write is interrupted is lost', [
          ('while (::write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;',
