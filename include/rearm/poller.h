@@ -180,8 +180,9 @@ class Poller {
   void wake() noexcept;
 
   // A descriptor of the poller's own that is readable (level-triggered) while collect() has
-  // something to return, so that a Poller can be nested in another event loop. Do not read from
-  // it, close it, or keep it past the poller. -1 on poll, which has no such descriptor: give
+  // something to return, so that a Poller can be nested in another event loop; a thread that sleeps
+  // there is woken also for what other threads arm. Do not read from it, close it or a duplicate of
+  // it, or keep it past the poller. -1 on poll, which has no such descriptor: give
   // collect() a thread of its own there, or choose another backend.
   [[nodiscard]] int native_handle() const noexcept;
 

@@ -22,8 +22,12 @@
 //   opened again is refused until its earlier descriptor is closed.
 //   The wake is port_send(). It is merged into one by the poller and needs one event of the limit;
 //   where descriptors have taken them all, the port is put into alert mode instead, which needs
-//   none, and is put out of it by the wait that it ends. A foreign loop in which the port is nested
-//   may not see an alert.
+//   none, and is put out of it by the wait that it ends. A foreign loop that sleeps on the port is
+//   not woken by an alert.
+//   What port_associate() itself queues, because it is ready already, wakes nobody who sleeps in
+//   poll(2) on the port's number: port_send_event() in port_subr.c leaves that to the descriptor's
+//   own wake-up, and here there is none. So once native_handle() has been asked for, arm() asks for
+//   the length of the queue, and sends an event if it is not empty.
 //
 // Quirks
 //   port_getn() may return ETIME together with events (golang/go#35261 lost them), does not touch
@@ -128,7 +132,18 @@ std::error_code EventPortBackend::arm(int fd, Token token, Ready interest) {
   int mask = 0;
   if (interest.has(Direction::kRead)) mask |= POLLIN;
   if (interest.has(Direction::kWrite)) mask |= POLLOUT;
-  return associate(port_, fd, token, mask);
+  if (const std::error_code error = associate(port_, fd, token, mask)) return error;
+  if (is_nested_.load(kSeqCst)) tell_foreign_loop();
+  return {};
+}
+
+// If the foreign loop calls poll(2) after the association, it sees the queue. If it slept before,
+// only an event of another source wakes it. One is enough until wait() has taken it: then the
+// foreign loop is awake, and looks at the queue before it sleeps again.
+void EventPortBackend::tell_foreign_loop() noexcept {
+  unsigned queued = 0;
+  if (::port_getn(port_, nullptr, 0, &queued, nullptr) == 0 && queued == 0) return;
+  if (!loop_is_told_.exchange(true, kSeqCst)) wake();
 }
 
 void EventPortBackend::remove(int fd) {
@@ -154,6 +169,7 @@ WaitResult EventPortBackend::wait(std::span<Event> events, Deadline deadline) {
       default: break;  // Untouched, or somebody else's.
     }
   }
+  if (result.woken) loop_is_told_.store(false, kSeqCst);
   return result;
 }
 

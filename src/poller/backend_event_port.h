@@ -9,6 +9,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "base/atomic.h"
 #include "poller/backend.h"
 
 namespace rearm::detail {
@@ -30,16 +31,23 @@ class EventPortBackend {
   [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline);
   void wake() noexcept;
 
-  [[nodiscard]] int native_handle() const noexcept { return port_; }
+  // From now on a foreign loop may sleep on the number: see tell_foreign_loop().
+  [[nodiscard]] int native_handle() noexcept {
+    is_nested_.store(true, kSeqCst);
+    return port_;
+  }
 
  private:
   // How many reports are taken from the kernel at once, as in the epoll backend.
   static constexpr std::size_t kBatch = 512;
 
+  void tell_foreign_loop() noexcept;
   std::size_t wait_kernel(std::size_t max_events, Deadline deadline);
 
   int port_ = -1;
-  bool was_invalid_ = false;  // The last wait ended with EINVAL. The waiting thread's.
+  Atomic<bool> is_nested_{false};
+  Atomic<bool> loop_is_told_{false};  // An event is on its way that wakes the foreign loop.
+  bool was_invalid_ = false;          // The last wait ended with EINVAL. The waiting thread's.
   std::array<port_event_t, kBatch> batch_;
 };
 

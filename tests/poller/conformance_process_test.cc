@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "poller/conformance.h"
+#include "support/threads.h"
 
 namespace rearm::test {
 namespace {
@@ -39,6 +40,38 @@ TEST_P(Conformance, TheNativeHandleIsReadableWhileThereIsSomethingToCollect) {
   EXPECT_TRUE(is_readable(handle, 1'000));
   EXPECT_EQ(collect_now(), 0U);
   EXPECT_FALSE(is_readable(handle));
+  EXPECT_EQ(close(token), 0U);
+}
+
+// G5: a foreign loop sleeps on the handle while another thread meets EAGAIN, the data come, and
+// only then the wish reaches the kernel. An event port queues the report and tells no poll(2) of
+// it.
+TEST_P(Conformance, AForeignLoopIsWokenForWhatAnotherThreadArmsWhenItIsReady) {
+  const int handle = poller().native_handle();
+  if (handle < 0) GTEST_SKIP() << "this kernel's poller cannot be nested";
+  FdPair pair = socket_pair();
+  const int fd = pair.a.get();
+  const Token token = add(std::move(pair.a));
+  (void)collect_now();
+  for (int i = 1; i <= 10; ++i) {
+    Sleeper sleeper;
+    std::thread foreign([&] {
+      sleeper.here();
+      EXPECT_TRUE(is_readable(handle, static_cast<int>(kPatience / 1ms))) << "it sleeps for ever";
+    });
+    EXPECT_TRUE(sleeper.await_asleep());
+    CountingWaiter reader;
+    const auto prepared = poller().prepare(token, Direction::kRead);
+    EXPECT_TRUE(prepared && *prepared == Poller::Prepared::kParked);
+    send_text(pair.b.get(), "x");
+    EXPECT_FALSE(poller().arm(token, Direction::kRead));
+    EXPECT_TRUE(poller().commit(token, Direction::kRead, reader));
+    foreign.join();
+    EXPECT_TRUE(returns(reader));
+    EXPECT_EQ(drain(fd), "x");
+    if (HasFailure()) break;
+    while (is_readable(handle)) (void)collect_now();
+  }
   EXPECT_EQ(close(token), 0U);
 }
 

@@ -308,6 +308,29 @@ TEST_F(EventPortGet, ThePortIsReadableWhileItHasEvents) {
   EXPECT_FALSE(is_readable(port()));
 }
 
+// P20: what is ready when it is associated is queued and wakes nobody who polls the port's number;
+// what comes afterwards does.
+TEST_F(EventPortGet, AnAssociateOfWhatIsReadyWakesNobodyWhoPollsThePort) {
+  FdPair pair = socket_pair();
+  send_text(pair.b.get(), "x");
+  Sleeper sleeper;
+  std::atomic<bool> is_back{false};
+  std::thread polling([&] {
+    sleeper.here();
+    EXPECT_TRUE(is_readable(port(), 10'000));
+    is_back = true;
+  });
+  ASSERT_TRUE(sleeper.await_asleep());
+  ASSERT_EQ(associate(pair.a.get(), POLLIN), 0);
+  EXPECT_EQ(queued(), 1U);
+  let_it_sleep();
+  EXPECT_FALSE(is_back);
+  ASSERT_EQ(send(1), 0);
+  polling.join();
+  EXPECT_EQ(take().count, 2U);
+  EXPECT_FALSE(is_readable(port()));
+}
+
 // A signal handler that sends finds its own thread anywhere, also inside a call of the port.
 int interrupted_port = -1;
 TEST_F(EventPortGet, SendMayBeCalledFromASignalHandler) {

@@ -112,7 +112,7 @@ int Port::associate(int fd, int wanted, void* user, bool& is_new) {
   int error = 0;
   if (mask != 0) {
     disarm_inner(association);
-    fire(association, mask);
+    fire(association, mask);  // Quietly.
   } else {
     error = arm_inner(association);
     if (error != 0) drop(association);
@@ -204,6 +204,7 @@ int Port::send(int events, void* user) {
   event.fired = events;
   event.user = user;
   push(event);
+  is_loud_ = true;
   show();
   return 0;
 }
@@ -291,12 +292,15 @@ void Port::absorb(std::span<const epoll_event> reports) {
       mask &= ~(draw(2) == 0 ? POLLIN : POLLOUT);
     }
     fire(association, mask);
+    is_loud_ = true;
   }
 }
 
-// The port's number is readable while its queue is not empty. (K) port_poll
+// The port's number is readable while its queue is not empty (K: port_poll), but for what an
+// associate has queued.
 void Port::show() {
-  const bool has_events = queue_.size() != 0;
+  is_loud_ = is_loud_ && queue_.size() != 0;
+  const bool has_events = is_loud_;
   if (has_events == is_shown_) return;
   is_shown_ = has_events;
   std::uint64_t value = 1;

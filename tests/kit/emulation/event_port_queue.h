@@ -13,7 +13,11 @@
 // sleeping pumps first.
 //
 // The port's own number is an outer epoll set, which is readable when the inner one has something
-// to pump, or when an eventfd says that the queue is not empty.
+// to pump, or when an eventfd says that the queue is not empty. (K) port_send_event leaves out
+// pollwakeup() for a descriptor, because it comes from there as a rule; but port_associate_fd calls
+// it, too, for what is ready when it is associated, and wakes nobody who sleeps in poll(2) on the
+// port's number. So what an associate queues is not shown until something else is: that is more
+// than illumos hides, where one who calls poll(2) afterwards sees it.
 //
 // Where it differs. Masks and moments of POLLHUP and POLLERR are those of Linux. Deadlines are
 // instants on the steady clock. A file that becomes ready and is drained before anybody pumps has
@@ -161,6 +165,7 @@ class Port {
   int kick_ = -1;   // In the inner set: ends the pump's sleep.
   int shown_ = -1;  // In the outer set: readable while the queue is not empty.
   bool is_shown_ = false;
+  bool is_loud_ = false;  // What made the queue readable has woken those who poll the number.
   bool is_closed_ = false;
   bool was_invalid_ = false;  // The last call that wanted to sleep was refused.
   unsigned max_events_ = 0;

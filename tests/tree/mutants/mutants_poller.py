@@ -283,6 +283,16 @@ MUTANTS = [
          ('  return std::min<std::size_t>(count, max_events);\n',
           '  return error == ETIME ? 0 : std::min<std::size_t>(count, max_events);\n'),
      ]),
+    ('port-nested', 'src/poller/backend_event_port.cc',
+     'G5: a foreign loop that sleeps on the port is not told of what arm() has queued', [
+         ('  if (is_nested_.load(kSeqCst)) tell_foreign_loop();\n',
+          ''),
+     ]),
+    ('port-nested-once', 'src/poller/backend_event_port.cc',
+     'G5: a foreign loop is told once, and never again', [
+         ('  if (result.woken) loop_is_told_.store(false, kSeqCst);\n',
+          ''),
+     ]),
     ('kqueue-eof', 'src/poller/backend_kqueue.cc',
      'R45: the end on one filter wakes one direction', [
          ('if ((event.flags & (EV_EOF | EV_ERROR)) != 0) return Ready::hang_up();\n',
