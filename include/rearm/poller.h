@@ -129,12 +129,13 @@ class Poller {
   [[nodiscard]] static std::span<const std::string_view> backends() noexcept;
   [[nodiscard]] std::string_view backend_name() const noexcept;
 
-  // Watches `fd` and takes ownership of it, making it non-blocking and close-on-exec. On error the
-  // descriptor stays the caller's, as it was but for these two flags.
-  // Errors: kNotPollable (a regular file, a directory); kClosed (the number is not open);
-  // kInvalidArgument (negative); EEXIST (a poller of this process watches the number already);
-  // kNotSupported (in a child of fork(), see docs/platforms.md); those of the kernel: ENOSPC and
-  // ENOMEM, and EAGAIN where an event port is full.
+  // Watches `fd` and takes ownership of it, making it non-blocking and close-on-exec. A socket that
+  // is to listen does so first: some kernels tell of no connection otherwise (docs/platforms.md).
+  // On error the descriptor stays the caller's, as it was but for these two flags. Errors:
+  // kNotPollable (a regular file, a directory); kClosed (the number is not open); kInvalidArgument
+  // (negative); EEXIST (a poller of this process watches the number already); kNotSupported (in a
+  // child of fork(), see docs/platforms.md); those of the kernel: ENOSPC and ENOMEM, EAGAIN where
+  // an event port is full, EPIPE where a kernel refuses the end of a broken pipe.
   [[nodiscard]] Result<Token> add(int fd);
 
   // Enters an operation in one direction. Errors: kClosed; kBusy (another one is in progress in

@@ -15,14 +15,15 @@
 //   (dotnet/corefx#30698).
 //   EV_EOF and EV_ERROR wake both directions: macOS tells a pipe's writer of the end through the
 //   reading filter.
-//   A refusal to watch one direction may itself be news. EPIPE, and EBADF on NetBSD, say that the
-//   reader of a pipe is gone; other refusals, that the direction is never waited for. If the other
-//   filter was taken, or the news was EPIPE, the descriptor is added and both directions are
-//   reported as ready, by a list that the next wait looks at.
-//   The wake is an EVFILT_USER with EV_CLEAR. It is triggered without flags, because EV_CLEAR in
-//   the trigger cancels it on FreeBSD. Every change replaces the user's word, so each gives it
-//   anew. Where the kernel has no such filter, which only trying tells, it is a pipe that wait()
-//   empties.
+//   A refusal to watch one direction is no error if the other was taken. Either nobody waits for
+//   the direction, such as to read from a pipe's writing end; or the reader of a pipe is gone,
+//   which is refused with EPIPE, and on NetBSD 10 with EBADF: there the reading filter of the same
+//   end is taken and reports EV_EOF at once. (A list of ends that were told by a refusal alone,
+//   reported by the next wait, was given up: no kernel that was read needs it.) If both are refused
+//   so, the error is EPIPE, unless the number is not open. The wake is an EVFILT_USER with
+//   EV_CLEAR. It is triggered without flags, because EV_CLEAR in the trigger cancels it everywhere
+//   but on macOS. Every change replaces the user's word, so each gives it anew. Where the kernel
+//   has no such filter, which only trying tells, it is a pipe that wait() empties.
 //
 // Quirks
 //   - All: regular files are always ready and epoll refuses them, but kqueue takes them, to tell of
@@ -34,8 +35,16 @@
 //   - NetBSD: filter, flags and counts have other types than elsewhere; before 10, udata as well.
 //   - NetBSD before 10, OpenBSD before 7.8: no EVFILT_USER.
 //   - macOS: a wait may fail with ETIMEDOUT (golang/go#59679), and a very long one with EINVAL;
-//     OpenBSD ends long ones early. All waits are at most a day, after which nothing is reported.
-//   - macOS: a FIFO's reader is not told of the end (golang/go#24164); /dev/tty is refused.
+//     DragonFly and older OpenBSD cut long ones. All waits are at most a day, after which nothing
+//     is reported.
+//   - NetBSD, OpenBSD, DragonFly: timeouts are in ticks of 10 ms: a wait is late by one or two.
+//   - macOS: neither end of a FIFO is told that the other is gone (golang/go#24164; vfs_vnops.c,
+//     filt_vnode_common); /dev/tty is refused.
+//   - NetBSD, as far as it was read (7.99): EVFILT_WRITE on a FIFO says EV_EOF at once and nothing
+//     later, so that a writer who has met EAGAIN is not told of room.
+//   - NetBSD, OpenBSD, DragonFly: what EVFILT_READ waits for on a socket is settled when it is
+//   added:
+//     one that listens afterwards reports no connection. So a socket listens before it is added.
 #include "poller/backend_kqueue.h"
 
 #include <fcntl.h>
@@ -47,7 +56,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
-#include <new>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -162,12 +170,12 @@ std::error_code KqueueBackend::add(int fd, Token token) {
   if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode)) {
     return Errc::kNotPollable;
   }
-  const std::error_code error = settle_add(fd, token, change_both(fd, EV_ADD | EV_CLEAR, token));
+  const std::error_code error = settle_add(fd, change_both(fd, EV_ADD | EV_CLEAR, token));
   if (error) remove(fd);
   return error;
 }
 
-std::error_code KqueueBackend::settle_add(int fd, Token token, Outcome outcome) {
+std::error_code KqueueBackend::settle_add(int fd, Outcome outcome) {
   const auto [read, write] = outcome;
   if (read == 0 && write == 0) return {};
   for (const int error : {read, write}) {
@@ -175,12 +183,12 @@ std::error_code KqueueBackend::settle_add(int fd, Token token, Outcome outcome) 
       return system_error(error);
     }
   }
-  // NetBSD says EBADF when the reader of a pipe is gone, too.
+  // EBADF is not believed: it may be a pipe's reader that is gone.
   const bool says_closed = read == EBADF || write == EBADF;
-  if (says_closed && ((read != 0 && write != 0) || ::fcntl(fd, F_GETFD) < 0)) return Errc::kClosed;
-  const bool says_end = read == EPIPE || write == EPIPE;
-  if (read != 0 && write != 0 && !says_end) return Errc::kNotPollable;
-  return report_later(token);
+  if (says_closed && ::fcntl(fd, F_GETFD) < 0) return Errc::kClosed;
+  if (read == 0 || write == 0) return {};
+  const bool says_end = says_closed || read == EPIPE || write == EPIPE;
+  return says_end ? system_error(EPIPE) : Errc::kNotPollable;
 }
 
 std::error_code KqueueBackend::arm(int /*fd*/, Token /*token*/, Ready /*interest*/) { return {}; }
@@ -218,35 +226,9 @@ KqueueBackend::Outcome KqueueBackend::change_both(int fd, unsigned flags, Token 
 #endif
 }
 
-// Makes the wait in progress, or else the next one, report both directions of a descriptor.
-std::error_code KqueueBackend::report_later(Token token) {
-  try {
-    MutexLock lock(mu_);
-    unsaid_.push_back(token);
-    has_unsaid_.store(true, kSeqCst);
-  } catch (const std::bad_alloc&) {
-    return system_error(ENOMEM);
-  }
-  wake();
-  return {};
-}
-
-void KqueueBackend::take_unsaid(std::span<Event> events, WaitResult& result) {
-  // Pairs with report_later(). If it is missed here, the wake that follows the store is not.
-  if (!has_unsaid_.load(kSeqCst)) return;
-  MutexLock lock(mu_);
-  while (!unsaid_.empty() && result.count < events.size()) {
-    events[result.count++] = {unsaid_.back(), Ready::hang_up()};
-    unsaid_.pop_back();
-  }
-  has_unsaid_.store(!unsaid_.empty(), kSeqCst);
-}
-
 WaitResult KqueueBackend::wait(std::span<Event> events, Deadline deadline) {
+  const int count = wait_kernel(std::min(events.size(), batch_.size()), deadline);
   WaitResult result;
-  take_unsaid(events, result);
-  const std::size_t room = std::min(events.size() - result.count, batch_.size());
-  const int count = wait_kernel(room, result.count == 0 ? deadline : Deadline::at_ns(0));
   if (count < 0) {
     if (errno == EINTR || errno == ETIMEDOUT) return result;
     impossible_errno("kevent", kqueue_fd_, errno);
@@ -263,7 +245,6 @@ WaitResult KqueueBackend::wait(std::span<Event> events, Deadline deadline) {
     // Whoever writes meanwhile is answered by this return.
     std::array<char, 64> bytes;
     while (wake_pipe_[0] >= 0 && ::read(wake_pipe_[0], bytes.data(), bytes.size()) > 0) continue;
-    take_unsaid(events, result);
   }
   return result;
 }

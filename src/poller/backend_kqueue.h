@@ -13,10 +13,7 @@
 #include <span>
 #include <string_view>
 #include <system_error>
-#include <vector>
 
-#include "base/atomic.h"
-#include "base/mutex.h"
 #include "poller/backend.h"
 
 namespace rearm::detail {
@@ -51,21 +48,14 @@ class KqueueBackend {
   };
 
   std::error_code open_wake();
-  std::error_code settle_add(int fd, Token token, Outcome outcome);
+  static std::error_code settle_add(int fd, Outcome outcome);
   Outcome change_both(int fd, unsigned flags, Token token);
-  std::error_code report_later(Token token) REARM_EXCLUDES(mu_);
-  void take_unsaid(std::span<Event> events, WaitResult& result) REARM_EXCLUDES(mu_);
   int wait_kernel(std::size_t max_events, Deadline deadline);
 
   int kqueue_fd_ = -1;
   pid_t owner_ = -1;  // A child of fork() has no kqueue, though it has this object.
   // The reading and the writing end, where the kernel has no EVFILT_USER.
   std::array<int, 2> wake_pipe_{-1, -1};
-
-  // Ends that the kernel told us of by refusing a filter. Empty but for a moment.
-  Mutex mu_;
-  std::vector<Token> unsaid_ REARM_GUARDED_BY(mu_);
-  Atomic<bool> has_unsaid_{false};
 
   std::array<struct kevent, kBatch> batch_;
 };

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <csignal>
 #include <limits>
+#include <string_view>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -10,6 +11,9 @@
 #include "base/clock.h"
 #include "poller/conformance.h"
 #include "support/threads.h"
+#if defined(__linux__)
+#include "emulation/kqueue/kqueue_emulation.h"
+#endif
 
 namespace rearm::test {
 namespace {
@@ -43,20 +47,31 @@ TEST_P(Conformance, AWaitNeverEndsBeforeItsDeadline) {
   }
 }
 
-// R67 (golang/go#44343): a tenth of a millisecond must not become a whole one. One-sided: the best
-// of many, because the machine may be busy.
-TEST_P(Conformance, ADeadlineIsFinerThanAMillisecond) {
-#if defined(__APPLE__)
-  if (GetParam() == "poll") GTEST_SKIP() << "no ppoll() here: waits are of whole milliseconds";
+// In what the kernel counts the timeouts of a backend, where that is not nanoseconds: the table of
+// docs/platforms.md.
+std::int64_t tick_ns([[maybe_unused]] std::string_view backend) {
+#if defined(__linux__)
+  if (backend == "kqueue") return kqueue_emulation::current_quirks().tick_ns;
+#elif defined(__sun) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
+  return 10'000'000;
+#elif defined(__APPLE__)
+  if (backend == "poll") return 1'000'000;  // No ppoll() here.
 #endif
+  return 0;
+}
+
+// R67 (golang/go#44343): a tenth of a millisecond must not become a whole one, nor more than two
+// ticks. One-sided: the best of many, because the machine may be busy.
+TEST_P(Conformance, ADeadlineIsAsFineAsTheKernels) {
+  const std::int64_t latest_ns = 300'000 + 2 * tick_ns(GetParam());
   std::int64_t best_ns = std::numeric_limits<std::int64_t>::max();
-  for (int i = 0; i < 200 && best_ns >= 300'000; ++i) {
+  for (int i = 0; i < 200 && best_ns >= latest_ns; ++i) {
     const std::int64_t start_ns = detail::now_ns();
     EXPECT_EQ(collect(Deadline::after(100us)), 0U);
     best_ns = std::min(best_ns, detail::now_ns() - start_ns);
   }
   EXPECT_GE(best_ns, 100'000);
-  EXPECT_LT(best_ns, 300'000);
+  EXPECT_LT(best_ns, latest_ns);
 }
 
 TEST_P(Conformance, AFarOrAbsentDeadlineWaitsUntilSomethingHappens) {

@@ -39,6 +39,10 @@ struct EventPortFaults {
   // An association fires for one of POLLIN and POLLOUT although both are true.
   unsigned narrow_mask = 0;
 
+  // A sleep that is to be shorter lasts that long: on illumos a tick, 10 ms (K: cv_waituntil_sig).
+  // Off by default, because the tests would take thrice as long for nothing.
+  std::int64_t shortest_sleep_ns = 0;
+
   // project.max-port-ids: how many ports there may be at once; 8192 by default.
   unsigned max_ports = 8192;
   // process.max-port-events, which a port reads when it is created.

@@ -1,4 +1,5 @@
 // The emulation's own switches: each fault happens when it is turned on, and hides nothing.
+#include "base/clock.h"
 #include "emulation/event_port.h"
 #include "emulation/event_port_fixture.h"
 
@@ -107,6 +108,17 @@ TEST_F(EventPortFault, NarrowMask) {
   ASSERT_EQ(got.count, 1U);
   const int mask = got.events[0].portev_events;
   EXPECT_TRUE(mask == POLLIN || mask == POLLOUT) << mask;
+}
+
+// R67
+TEST_F(EventPortFault, ShortestSleep) {
+  turn_on({.shortest_sleep_ns = 10'000'000});
+  const std::int64_t start_ns = now_ns();
+  timespec timeout{.tv_sec = 0, .tv_nsec = 100'000};
+  EXPECT_EQ(getn(4, 1, &timeout).error, ETIME);
+  EXPECT_GE(now_ns() - start_ns, 10'000'000);
+  for (int i = 0; i < 1'000; ++i) EXPECT_EQ(take().count, 0U);
+  EXPECT_LT(now_ns() - start_ns, 10'000'000'000) << "zero is no time";
 }
 
 // P7, P13: associations and sent events share the limit.

@@ -25,8 +25,9 @@ std::int64_t steady_ns() {
 std::optional<std::int64_t> deadline_of(const timespec* timeout) {
   if (timeout == nullptr) return std::nullopt;
   constexpr std::int64_t kLongestSeconds = 1'000'000'000;
-  return steady_ns() + std::min<std::int64_t>(timeout->tv_sec, kLongestSeconds) * kNsPerSecond +
-         timeout->tv_nsec;
+  const std::int64_t length_ns =
+      std::min<std::int64_t>(timeout->tv_sec, kLongestSeconds) * kNsPerSecond + timeout->tv_nsec;
+  return steady_ns() + std::max(length_ns, faults().shortest_sleep_ns);
 }
 
 // nullptr when there is no deadline.

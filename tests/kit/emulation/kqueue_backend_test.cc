@@ -64,17 +64,40 @@ class KqueueBackendTest : public LeakCheck, public ::testing::WithParamInterface
   std::unique_ptr<detail::KqueueBackend> backend_;
 };
 
-// R43 (mio#582): a FIFO on FreeBSD says so by EPIPE and by nothing else.
-TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfWakesBothDirections) {
-  for (FdPair& pair : std::array{pipe_pair(), fifo_pair()}) {
-    pair.a.reset();
-    ASSERT_FALSE(backend_->add(pair.b.get(), kWatched));
-    const Said said = wait();
-    EXPECT_TRUE(said.read && said.write && said.hang_up);
-    backend_->remove(pair.b.get());
-    (void)wait();
-    EXPECT_FALSE(wait().write);
-  }
+// R43 (mio#582): some refuse one filter, and then the other tells.
+TEST_P(KqueueBackendTest, AWriterWithoutAReaderIsToldOfTheEndInBothDirections) {
+  FdPair pair = pipe_pair();
+  pair.a.reset();
+  ASSERT_FALSE(backend_->add(pair.b.get(), kWatched));
+  const Said said = wait();
+  EXPECT_TRUE(said.read && said.write && said.hang_up);
+  backend_->remove(pair.b.get());
+  (void)wait();
+  EXPECT_FALSE(wait().write);
+}
+
+// Where the reader of a FIFO is gone its writer may write, and learns it then: on macOS that is
+// all.
+TEST_P(KqueueBackendTest, AFifosWriterWithoutAReaderIsToldThatItMayWrite) {
+  FdPair fifo = fifo_pair();
+  fifo.a.reset();
+  ASSERT_FALSE(backend_->add(fifo.b.get(), kWatched));
+  const Said said = wait();
+  EXPECT_TRUE(said.write);
+  EXPECT_EQ(said.hang_up, GetParam() != System::kMacos);
+  backend_->remove(fifo.b.get());
+}
+
+// A direction that the kernel does not watch because nobody waits for it is no news.
+TEST_P(KqueueBackendTest, AFilterThatIsRefusedIsNoReport) {
+  const FdPair fifo = fifo_pair();
+  ASSERT_FALSE(backend_->add(fifo.a.get(), kWatched));
+  Said said = wait();
+  EXPECT_FALSE(said.read && said.hang_up);
+  send_text(fifo.b.get(), "x");
+  said = wait();
+  EXPECT_TRUE(said.read);
+  backend_->remove(fifo.a.get());
 }
 
 // R45: EV_EOF comes on one filter alone, and ends the waits of both directions.
@@ -89,17 +112,17 @@ TEST_P(KqueueBackendTest, TheEndOnOneFilterWakesBothDirections) {
   backend_->remove(pair.a.get());
 }
 
-TEST_P(KqueueBackendTest, TheEndThatARefusalTellsOfEndsTheWaitInProgress) {
-  FdPair fifo = fifo_pair();
-  fifo.a.reset();
+TEST_P(KqueueBackendTest, AWriterWithoutAReaderThatIsAddedEndsTheWaitInProgress) {
+  FdPair pair = pipe_pair();
+  pair.a.reset();
   std::thread waiting([&] {
     Said said;
     while (!said.write) said = wait(Deadline::never());
   });
   let_it_sleep();
-  ASSERT_FALSE(backend_->add(fifo.b.get(), kWatched));
+  ASSERT_FALSE(backend_->add(pair.b.get(), kWatched));
   waiting.join();
-  backend_->remove(fifo.b.get());
+  backend_->remove(pair.b.get());
 }
 
 // A registration that fails leaves nothing behind.
@@ -185,8 +208,23 @@ TEST_P(KqueueBackendTest, AChildOfForkLeavesTheParentsKqueueAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Systems, KqueueBackendTest,
-                         ::testing::Values(System::kFreebsd, System::kMacos, System::kNetbsd,
-                                           System::kOpenbsd));
+                         ::testing::Values(System::kFreebsd, System::kFreebsd13, System::kMacos,
+                                           System::kNetbsd, System::kNetbsd10, System::kOpenbsd,
+                                           System::kOpenbsd73, System::kDragonfly));
+
+class RefusingKqueueTest : public KqueueBackendTest {};
+
+// EINVAL for the direction that the end is not for, and EBADF for the other: the number is open.
+TEST_P(RefusingKqueueTest, AWriterWhoseFiltersAreBothRefusedHasNoReaderAndIsNotClosed) {
+  FdPair pair = pipe_pair();
+  pair.a.reset();
+  EXPECT_EQ(backend_->add(pair.b.get(), kWatched), std::error_code(EPIPE, std::system_category()));
+  const int number = pair.b.get();
+  pair.b.reset();
+  EXPECT_EQ(backend_->add(number, kWatched), Errc::kClosed);
+}
+
+INSTANTIATE_TEST_SUITE_P(Systems, RefusingKqueueTest, ::testing::Values(System::kNetbsd2023));
 
 }  // namespace
 }  // namespace rearm::test

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/clock.h"
 #include "emulation/kqueue/kqueue_emulation.h"
 #include "emulation/kqueue_fixture.h"
 #include "support/threads.h"
@@ -40,16 +41,16 @@ class KqueueQuirkTest : public KqueueTest {
   }
 };
 
-TEST_F(KqueueQuirkTest, OlderNetbsdAndOpenbsdHaveNoUserFilter) {
+TEST_F(KqueueQuirkTest, OlderOpenbsdHasNoUserFilter) {
   EXPECT_TRUE(add_user());
-  for (const System system : {System::kNetbsd, System::kOpenbsd}) {
-    play(system);
-    EXPECT_EQ(apply(7, EVFILT_USER, kEdges), EINVAL);
-  }
+  play(System::kOpenbsd);
+  EXPECT_TRUE(add_user());
+  play(System::kOpenbsd73);
+  EXPECT_EQ(apply(7, EVFILT_USER, kEdges), EINVAL);
 }
 
 // R29 (mio#1987)
-TEST_F(KqueueQuirkTest, ATriggerInTheCreatingChangeCountsOnMacosOnly) {
+TEST_F(KqueueQuirkTest, ATriggerInTheCreatingChangeCountsOnMacosOpenbsdAndDragonfly) {
   ASSERT_EQ(apply(trigger(kEdges)), 0);
   EXPECT_TRUE(take().empty());
   turn(&Quirks::user_trigger_on_attach, true);
@@ -57,7 +58,7 @@ TEST_F(KqueueQuirkTest, ATriggerInTheCreatingChangeCountsOnMacosOnly) {
   EXPECT_EQ(take().size(), 1U);
 }
 
-TEST_F(KqueueQuirkTest, ATriggerWithClearIsLostOnFreebsd) {
+TEST_F(KqueueQuirkTest, ATriggerWithClearIsLostExceptOnMacos) {
   ASSERT_TRUE(add_user());
   ASSERT_EQ(apply(trigger(EV_CLEAR)), 0);
   EXPECT_TRUE(take().empty());
@@ -73,7 +74,145 @@ TEST_F(KqueueQuirkTest, EnableTogetherWithDisableIsAnErrorOnFreebsd) {
   EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD | EV_ENABLE | EV_DISABLE), EINVAL);
   turn(&Quirks::enable_disable_is_invalid, false);
   EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD | EV_ENABLE | EV_DISABLE), 0);
-  EXPECT_TRUE(take().empty()) << "disabling wins";
+  EXPECT_TRUE(take().empty()) << "disabling wins on macOS";
+  Quirks quirks = kqueue_emulation::quirks_of(System::kFreebsd);
+  quirks.enable_disable_is_invalid = false;
+  quirks.enable_wins = true;
+  play(quirks);
+  EXPECT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD | EV_ENABLE | EV_DISABLE), 0);
+  EXPECT_EQ(take().size(), 1U) << "enabling wins on NetBSD and OpenBSD";
+}
+
+// K8
+TEST_F(KqueueQuirkTest, EnablingReplacesTheUsersWordExceptOnOpenbsd) {
+  const FdPair pair = socket_pair();
+  send_text(pair.b.get(), "x");
+  for (const bool replaces : {true, false}) {
+    turn(&Quirks::enable_replaces_udata, replaces);
+    ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD, 1), 0);
+    ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ENABLE, 2), 0);
+    EXPECT_EQ(udata_of(take().at(0)), replaces ? 2U : 1U);
+  }
+}
+
+// K9
+TEST_F(KqueueQuirkTest, ABadTimeIsAnErrorExceptOnDragonfly) {
+  Kevent event;
+  const timespec bad_time{.tv_sec = 0, .tv_nsec = 1'000'000'000};
+  EXPECT_EQ(::kevent(kq_.get(), nullptr, 0, &event, 1, &bad_time), -1);
+  EXPECT_EQ(errno, EINVAL);
+  turn(&Quirks::bad_timeout_is_invalid, false);
+  ASSERT_TRUE(add_user());
+  ASSERT_EQ(apply(trigger()), 0);
+  EXPECT_EQ(::kevent(kq_.get(), nullptr, 0, &event, 1, &bad_time), 1);
+}
+
+// K9
+TEST_F(KqueueQuirkTest, AClosedNumberIsUnknownOnMacos) {
+  constexpr int kClosed = 1'000;
+  ASSERT_FALSE(is_open(kClosed));
+  EXPECT_EQ(apply(kClosed, EVFILT_READ, EV_DELETE), EBADF);
+  turn(&Quirks::closed_number_is_enoent, true);
+  EXPECT_EQ(apply(kClosed, EVFILT_READ, EV_DELETE), ENOENT);
+  EXPECT_EQ(apply(kClosed, EVFILT_READ, EV_ADD), EBADF);
+}
+
+// Whoever waits for connections listens first. The filter is chosen when it is attached.
+TEST_F(KqueueQuirkTest, ASocketThatListensAfterItWasAddedIsSilentOnOpenbsdNetbsdAndDragonfly) {
+  for (const bool at_attach : {false, true}) {
+    turn(&Quirks::listen_is_seen_at_attach, at_attach);
+    const UniqueFd listener(require(::socket(AF_INET, SOCK_STREAM, 0), "socket"));
+    const sockaddr_in address = bind_to_loopback(listener.get());
+    ASSERT_EQ(apply(listener.get(), EVFILT_READ, kEdges), 0);
+    ASSERT_EQ(::listen(listener.get(), 8), 0);
+    const UniqueFd client(require(::socket(AF_INET, SOCK_STREAM, 0), "socket"));
+    connect_to(client.get(), address);
+    EXPECT_EQ(take().size(), at_attach ? 0U : 1U);
+    ASSERT_EQ(apply(listener.get(), EVFILT_READ, EV_DELETE), 0);
+    ASSERT_EQ(apply(listener.get(), EVFILT_READ, kEdges), 0);
+    EXPECT_EQ(take().size(), 1U) << "added when it listened";
+  }
+}
+
+// A FIFO is a file on macOS, and a pair of sockets on NetBSD of which the writer's is never woken.
+TEST_F(KqueueQuirkTest, AFifosWriterIsNotToldThatTheReaderHasGoneOnMacos) {
+  for (const bool has_no_end : {false, true}) {
+    turn(&Quirks::fifo_has_no_end, has_no_end);
+    FdPair fifo = fifo_pair();
+    fill(fifo.b.get());
+    ASSERT_EQ(apply(fifo.b.get(), EVFILT_WRITE, kEdges), 0);
+    EXPECT_TRUE(take().empty());
+    fifo.a.reset();
+    EXPECT_EQ(take().size(), has_no_end ? 0U : 1U);
+  }
+}
+
+TEST_F(KqueueQuirkTest, AFifosWriterHearsOfNothingOnNetbsd) {
+  for (const bool is_deaf : {false, true}) {
+    turn(&Quirks::fifo_writer_is_deaf, is_deaf);
+    FdPair fifo = fifo_pair();
+    ASSERT_EQ(apply(fifo.b.get(), EVFILT_WRITE, kEdges), 0);
+    EXPECT_EQ(take().at(0).flags & EV_EOF, is_deaf ? EV_EOF : 0);
+    fill(fifo.b.get());
+    (void)drain(fifo.a.get());
+    EXPECT_EQ(take().size(), is_deaf ? 0U : 1U) << "there is room again";
+  }
+}
+
+TEST_F(KqueueQuirkTest, AFifoThatWasOpenedForTheOtherDirectionIsRefusedOnOpenbsd) {
+  const FdPair fifo = fifo_pair();
+  EXPECT_EQ(apply(fifo.b.get(), EVFILT_READ, kEdges), 0);
+  turn(&Quirks::fifo_wrong_end_error, EINVAL);
+  EXPECT_EQ(apply(fifo.b.get(), EVFILT_READ, kEdges), EINVAL);
+  EXPECT_EQ(apply(fifo.a.get(), EVFILT_WRITE, kEdges), EINVAL);
+  EXPECT_EQ(apply(fifo.a.get(), EVFILT_READ, kEdges), 0);
+}
+
+// sys_pipe.c 1.182 and 1.165.
+TEST_F(KqueueQuirkTest, TheWrongEndOfAPipeIsSilentOrRefusedOnNewerNetbsd) {
+  turn(&Quirks::pipe_wrong_end_is_silent, true);
+  FdPair pair = pipe_pair();
+  ASSERT_EQ(apply(pair.b.get(), EVFILT_READ, kEdges), 0);
+  pair.a.reset();
+  EXPECT_TRUE(take().empty());
+  turn(&Quirks::pipe_wrong_end_error, EINVAL);
+  EXPECT_EQ(apply(pair.b.get(), EVFILT_READ, kEdges), EINVAL);
+}
+
+// The others return those who sleep with EBADF.
+TEST_F(KqueueQuirkTest, ClosingAKqueueLeavesThoseWhoSleepInItAsleepOnFreebsd) {
+  for (const bool wakes : {true, false}) {
+    turn(&Quirks::close_wakes_sleepers, wakes);
+    const FdPair pair = socket_pair();
+    ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, kEdges), 0);
+    Sleeper sleeper;
+    std::atomic<int> result{-2};
+    std::thread sleeping([&, kq = kq_.get()] {
+      sleeper.here();
+      Kevent event;
+      result = ::kevent(kq, nullptr, 0, &event, 1, nullptr);
+      EXPECT_EQ(result, wakes ? -1 : 1);
+    });
+    ASSERT_TRUE(sleeper.await_asleep());
+    kq_.reset();
+    if (!wakes) {
+      let_it_sleep();
+      EXPECT_EQ(result, -2);
+      send_text(pair.b.get(), "x");
+    }
+    sleeping.join();
+  }
+}
+
+// R67: a wait is over in the second tick after its time.
+TEST_F(KqueueQuirkTest, WhereThereAreTicksASleepIsLateByOneOrTwo) {
+  constexpr std::int64_t kTickNs = 10'000'000;
+  turn(&Quirks::tick_ns, kTickNs);
+  const std::int64_t start_ns = now_ns();
+  EXPECT_TRUE(take(1).empty());
+  EXPECT_GE(now_ns() - start_ns, 1'000'000 + kTickNs);
+  for (int i = 0; i < 1'000; ++i) EXPECT_TRUE(take(0).empty());
+  EXPECT_LT(now_ns() - start_ns, 1'000 * kTickNs) << "zero is no time";
 }
 
 // K8
@@ -97,6 +236,12 @@ TEST_F(KqueueQuirkTest, AReceiptWithoutRoomEndsTheCallOnFreebsd) {
                            change(pair.a.get(), EVFILT_WRITE, kEdges | EV_RECEIPT)};
   EXPECT_EQ(::kevent(kq_.get(), changes.data(), 2, nullptr, 0, nullptr), 0);
   EXPECT_EQ(take().size(), 1U);
+  for (const bool forgets : {true, false}) {
+    turn(&Quirks::forgets_what_had_room, forgets);
+    Kevent receipt{};
+    EXPECT_EQ(::kevent(kq_.get(), changes.data(), 2, &receipt, 1, nullptr), forgets ? 0 : 1);
+    EXPECT_EQ(receipt.flags, EV_ERROR) << "it was written";
+  }
   turn(&Quirks::stops_without_room, false);
   EXPECT_EQ(::kevent(kq_.get(), changes.data(), 2, nullptr, 0, nullptr), 0);
   EXPECT_EQ(take().size(), 2U);
@@ -116,12 +261,12 @@ TEST_F(KqueueQuirkTest, AOneShotIsReportedThoughNoLongerTrueExceptOnMacos) {
   }
 }
 
-TEST_F(KqueueQuirkTest, NetbsdReturnsTheAddFlag) {
+TEST_F(KqueueQuirkTest, NetbsdAndOpenbsdReturnTheFlagsOfTheChange) {
   for (const bool returns : {false, true}) {
-    turn(&Quirks::returns_add_flag, returns);
+    turn(&Quirks::returns_change_flags, returns);
     const FdPair pair = socket_pair();
-    ASSERT_EQ(apply(pair.a.get(), EVFILT_WRITE, kEdges), 0);
-    EXPECT_EQ(take().at(0).flags & EV_ADD, returns ? EV_ADD : 0);
+    (void)receipts_of({change(pair.a.get(), EVFILT_WRITE, kEdges | EV_RECEIPT)});
+    EXPECT_EQ(take().at(0).flags, returns ? kEdges | EV_RECEIPT : EV_CLEAR);
   }
 }
 
@@ -137,7 +282,7 @@ TEST_F(KqueueQuirkTest, APipesWriterIsToldOfTheEndOnceOnFreebsd) {
   }
 }
 
-TEST_F(KqueueQuirkTest, APipesWriterIsToldOfTheEndByTheReadingFilterOnMacos) {
+TEST_F(KqueueQuirkTest, APipesWriterIsToldOfTheEndByTheReadingFilterOnOlderMacos) {
   turn(&Quirks::pipe_end_is_read, true);
   FdPair pair = pipe_pair();
   fill(pair.b.get());
@@ -186,8 +331,9 @@ TEST_F(KqueueQuirkTest, AVeryLongTimeoutIsAnErrorOnMacos) {
 }
 
 // R26 (golang/go#42515): one who looks while a level is away goes to sleep, and is woken by its
-// return, except on NetBSD. The backend has no level: KqueueBackendTest, NothingThatItWatches….
-TEST_F(KqueueQuirkTest, TheReturnOfALevelWakesNobodyOnNetbsd) {
+// return, except on NetBSD before 10. The backend has no level: KqueueBackendTest,
+// NothingThatItWatches….
+TEST_F(KqueueQuirkTest, TheReturnOfALevelWakesNobodyOnNetbsdBefore10) {
   for (const bool hides : {true, false}) {
     turn(&Quirks::hides_while_scanned, hides);
     const FdPair pair = socket_pair();
@@ -223,8 +369,9 @@ TEST_F(KqueueQuirkTest, ABrokenPipeIsRefusedWithTheSystemsError) {
     System system;
     int error;
   };
-  for (const Case& one : {Case{System::kFreebsd, EPIPE}, Case{System::kMacos, EPIPE},
-                          Case{System::kNetbsd, EBADF}, Case{System::kOpenbsd, 0}}) {
+  for (const Case& one : {Case{System::kFreebsd, EPIPE}, Case{System::kMacos, 0},
+                          Case{System::kNetbsd, 0}, Case{System::kNetbsd10, EBADF},
+                          Case{System::kNetbsd2023, EBADF}, Case{System::kOpenbsd, EPIPE}}) {
     play(one.system);
     FdPair pair = pipe_pair();
     pair.a.reset();

@@ -1,5 +1,6 @@
-// What kqueue(2) promises, K1 to K23: true of the emulation, whichever system it plays, and to be
-// true of each BSD. Nothing here knows of the emulation.
+// What kqueue(2) promises, K1 to K23: true of the emulation, whichever system it plays, and of each
+// BSD to go by its sources (System in kqueue_emulation.h says which were read). What is true of
+// some only is in kqueue_quirk_test.cc. Nothing here knows of the emulation.
 #include <sys/wait.h>
 
 #include <atomic>
@@ -108,15 +109,13 @@ TEST_F(KqueueTest, ADisabledFilterIsSilentAndAddingDoesNotEnableIt) {
 }
 
 // K8
-TEST_F(KqueueTest, EveryChangeReplacesTheUsersWord) {
+TEST_F(KqueueTest, AddingAgainReplacesTheUsersWord) {
   const FdPair pair = socket_pair();
   send_text(pair.b.get(), "x");
   ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD, 1), 0);
   EXPECT_EQ(udata_of(take().at(0)), 1U);
   ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ADD, 2), 0);
   EXPECT_EQ(udata_of(take().at(0)), 2U);
-  ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, EV_ENABLE, 3), 0);
-  EXPECT_EQ(udata_of(take().at(0)), 3U);
 }
 
 // K9
@@ -138,9 +137,6 @@ TEST_F(KqueueTest, ABadChangeIsAnErrorEntryAndNoReportsComeWithIt) {
   EXPECT_EQ(take().size(), 1U) << "the report is still there";
   EXPECT_EQ(::kevent(pair.a.get(), nullptr, 0, nullptr, 0, nullptr), -1);
   EXPECT_EQ(errno, EBADF);
-  const timespec bad_time{.tv_sec = 0, .tv_nsec = 1'000'000'000};
-  EXPECT_EQ(::kevent(kq_.get(), nullptr, 0, events.data(), 4, &bad_time), -1);
-  EXPECT_EQ(errno, EINVAL);
 }
 
 // K10, R42 (mio#276)
@@ -255,18 +251,16 @@ TEST_F(KqueueTest, AWriterIsToldOfTheEnd) {
   EXPECT_NE(events[0].flags & EV_EOF, 0);
 }
 
-// K15, R43 (mio#582): the systems differ in what they say, and all let the reading filter tell.
-TEST_F(KqueueTest, AWritingEndWithoutAReaderIsRefusedOrReported) {
+// K15, R43 (mio#582): the systems differ in what they refuse; a filter that is taken tells.
+TEST_F(KqueueTest, AWritingEndWithoutAReaderIsReportedByAFilterThatIsTaken) {
   FdPair pair = pipe_pair();
   pair.a.reset();
   const int error = apply(pair.b.get(), EVFILT_WRITE, kEdge);
   EXPECT_TRUE(error == 0 || error == EPIPE || error == EBADF) << error;
-  EXPECT_EQ(take().size(), error == 0 ? 1U : 0U);
   ASSERT_EQ(apply(pair.b.get(), EVFILT_READ, kEdge), 0);
   const Kevents events = take();
-  ASSERT_EQ(events.size(), 1U);
-  EXPECT_NE(events[0].flags & EV_EOF, 0);
-  EXPECT_EQ(events[0].data, 0);
+  ASSERT_GE(events.size(), 1U);
+  for (const Kevent& event : events) EXPECT_NE(event.flags & EV_EOF, 0);
 }
 
 struct Listener {
@@ -414,7 +408,7 @@ TEST_F(KqueueTest, ManyThreadsTakeALevelWithoutGettingStuck) {
   std::vector<std::thread> taking;
   for (int i = 0; i < 4; ++i) {
     taking.emplace_back([&] {
-      for (int n = 0; n < 1'000;) n += static_cast<int>(take(100).size());
+      for (int n = 0; n < 1'000; ++n) ASSERT_EQ(take(kPatienceMs).size(), 1U) << "stuck";
     });
   }
   for (std::thread& thread : taking) thread.join();

@@ -4,7 +4,8 @@
 //
 // What differs. `fflags` stays 0 at the end of a socket: Linux forgets SO_ERROR when it is read,
 // and it is the program's to read. One's own shutdown() of the sending side is no EV_EOF on Linux.
-// A pipe is writable when Linux says so, not from PIPE_BUF bytes on.
+// A pipe is writable when Linux says so, not from PIPE_BUF bytes on. On macOS both ends of a FIFO
+// are one file, so that EVFILT_READ on the writing end tells of what the reader has not taken yet.
 #include "emulation/kqueue/filters.h"
 
 #include <fcntl.h>
@@ -74,11 +75,19 @@ std::int64_t room_to_write(int fd, FileKind kind) {
   return 0;
 }
 
-// sys_pipe.c, pipe_kqfilter: a FIFO that was opened for one direction takes the other's filter and
-// never reports on it. pipe(2) makes ends that are open for both.
-bool is_silent(int fd, FileKind kind, int one_way, const Quirks& quirks) {
-  if (kind != FileKind::kFifo || !quirks.fifo_is_one_way) return false;
-  return (::fcntl(fd, F_GETFL) & O_ACCMODE) == one_way;
+bool is_open_for(int fd, int mode) { return (::fcntl(fd, F_GETFL) & O_ACCMODE) == mode; }
+
+// Whether the filter was attached to the end that is not its own, and never reports there. Ends of
+// pipe(2) are open for both on most systems (sys_pipe.c, pipe_kqfilter).
+bool is_silent(int fd, FileKind kind, int other_way, const Quirks& quirks) {
+  if (kind == FileKind::kFifo) return quirks.fifo_is_one_way && is_open_for(fd, other_way);
+  return kind == FileKind::kPipe && quirks.pipe_wrong_end_is_silent && is_open_for(fd, other_way);
+}
+
+int refusal_of_wrong_end(int fd, FileKind kind, int other_way, const Quirks& quirks) {
+  if (kind != FileKind::kPipe && kind != FileKind::kFifo) return 0;
+  if (!is_open_for(fd, other_way)) return 0;
+  return kind == FileKind::kPipe ? quirks.pipe_wrong_end_error : quirks.fifo_wrong_end_error;
 }
 
 }  // namespace
@@ -95,7 +104,9 @@ FileKind kind_of(int fd) {
   return socket_option(fd, SO_TYPE) == SOCK_DGRAM ? FileKind::kDatagram : FileKind::kStream;
 }
 
-Reading run_read(int fd, FileKind kind, const Quirks& quirks) {
+Reading run_read(int fd, FileKind kind, bool listened, const Quirks& quirks) {
+  // so_rcv, at which filt_soread looks, holds nothing when the socket listens.
+  if (quirks.listen_is_seen_at_attach && !listened && is_listening(fd, kind)) return {};
   if (is_silent(fd, kind, O_WRONLY, quirks)) return {};
   const unsigned seen = poll_now(fd, POLLIN | POLLRDHUP);
   if ((seen & POLLNVAL) != 0 || is_unconnected(kind, seen)) return {};
@@ -121,16 +132,30 @@ Reading run_write(int fd, FileKind kind, const Quirks& quirks) {
   Reading reading;
   reading.end = (seen & (POLLERR | POLLHUP)) != 0;
   const bool is_pipe = kind == FileKind::kPipe || kind == FileKind::kFifo;
-  // macOS: the end of a pipe is news for EVFILT_READ only.
   if (is_pipe && reading.end && quirks.pipe_end_is_read) return {};
+  if (kind == FileKind::kFifo) {
+    if (quirks.fifo_has_no_end) reading.end = false;
+    if (quirks.fifo_writer_is_deaf) reading.end = true;  // SS_CANTSENDMORE on the reader's socket.
+  }
   reading.active = (seen & POLLOUT) != 0 || reading.end;
   if (reading.active) reading.data = room_to_write(fd, kind);
   return reading;
 }
 
-bool is_broken_pipe(int fd, FileKind kind) {
-  if (kind != FileKind::kPipe && kind != FileKind::kFifo) return false;
-  return (poll_now(fd, POLLOUT) & POLLERR) != 0;
+int refusal_of_read(int fd, FileKind kind, const Quirks& quirks) {
+  return refusal_of_wrong_end(fd, kind, O_WRONLY, quirks);
+}
+
+int refusal_of_write(int fd, FileKind kind, const Quirks& quirks) {
+  if (const int error = refusal_of_wrong_end(fd, kind, O_RDONLY, quirks)) return error;
+  if (kind != FileKind::kPipe && kind != FileKind::kFifo) return 0;
+  const bool is_broken = (poll_now(fd, POLLOUT) & POLLERR) != 0;  // It writes, and nobody reads.
+  if (!is_broken) return 0;
+  return kind == FileKind::kPipe ? quirks.broken_pipe_error : quirks.broken_fifo_error;
+}
+
+bool is_listening(int fd, FileKind kind) {
+  return kind == FileKind::kStream && socket_option(fd, SO_ACCEPTCONN) != 0;
 }
 
 }  // namespace rearm::test::kqueue_emulation

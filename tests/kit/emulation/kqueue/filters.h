@@ -25,10 +25,14 @@ struct Reading {
   std::int64_t data = 0;
 };
 
-[[nodiscard]] Reading run_read(int fd, FileKind kind, const Quirks& quirks);
+// `listened` says of a socket whether it listened when the filter was attached.
+[[nodiscard]] Reading run_read(int fd, FileKind kind, bool listened, const Quirks& quirks);
 [[nodiscard]] Reading run_write(int fd, FileKind kind, const Quirks& quirks);
 
-// Whether `fd` writes into a pipe that nobody reads.
-[[nodiscard]] bool is_broken_pipe(int fd, FileKind kind);
+// What attaching the filter is refused with; 0 if it is not.
+[[nodiscard]] int refusal_of_read(int fd, FileKind kind, const Quirks& quirks);
+[[nodiscard]] int refusal_of_write(int fd, FileKind kind, const Quirks& quirks);
+
+[[nodiscard]] bool is_listening(int fd, FileKind kind);
 
 }  // namespace rearm::test::kqueue_emulation

@@ -17,7 +17,8 @@
 namespace rearm::test::kqueue_emulation {
 namespace {
 
-constexpr unsigned kStoredFlags = EV_CLEAR | EV_ONESHOT | EV_DISPATCH | EV_RECEIPT;
+constexpr unsigned kStoredFlags = EV_CLEAR | EV_ONESHOT | EV_DISPATCH;
+constexpr unsigned kChangeFlags = EV_ADD | EV_RECEIPT;
 
 std::uint64_t key_of(std::uintptr_t ident, int filter) {
   return std::uint64_t{ident} << 4 | static_cast<std::uint64_t>(-filter);
@@ -105,10 +106,11 @@ Kqueue::~Kqueue() {
 
 // A failed change, or one that wants a receipt, becomes an entry while there is room. Without room
 // it ends the call, and what follows it is not applied (kqueue_kevent()).
-int Kqueue::apply(std::span<const struct kevent> changes, std::span<struct kevent> events) {
+std::optional<int> Kqueue::apply(std::span<const struct kevent> changes,
+                                 std::span<struct kevent> events) {
   const std::lock_guard lock(mu_);
   std::size_t count = 0;
-  int result = 0;
+  std::optional<int> result;
   for (const struct kevent& one : changes) {
     if (one.filter == 0) continue;
     const int error = change(one);
@@ -119,11 +121,16 @@ int Kqueue::apply(std::span<const struct kevent> changes, std::span<struct keven
     }
     if (error == 0 && !quirks_.stops_without_room) continue;
     errno = error;
-    result = error == 0 ? 0 : -1;
+    if (error != 0) {
+      result = -1;
+    } else {
+      result = quirks_.forgets_what_had_room ? 0 : static_cast<int>(count);
+    }
     break;
   }
   show_queue();
-  return result < 0 ? result : static_cast<int>(count);
+  if (!result && count != 0) result = static_cast<int>(count);
+  return result;
 }
 
 // One change; returns an errno or 0.
@@ -131,7 +138,7 @@ int Kqueue::change(struct kevent change) {
   unsigned flags = change.flags;
   if ((flags & EV_ENABLE) != 0 && (flags & EV_DISABLE) != 0) {
     if (quirks_.enable_disable_is_invalid) return EINVAL;
-    flags &= ~static_cast<unsigned>(EV_ENABLE);
+    flags &= ~static_cast<unsigned>(quirks_.enable_wins ? EV_DISABLE : EV_ENABLE);
   }
   if (!quirks_.keeps_udata) flags &= ~static_cast<unsigned>(EV_KEEPUDATA);
   change.flags = static_cast<unsigned short>(flags);
@@ -143,7 +150,9 @@ int Kqueue::change(struct kevent change) {
   if (!is_user) {
     // fget() comes before the look at the knotes.
     const int fd = static_cast<int>(change.ident);
-    if (fd < 0 || ::fcntl(fd, F_GETFD) < 0) return EBADF;
+    if (fd < 0 || ::fcntl(fd, F_GETFD) < 0) {
+      return quirks_.closed_number_is_enoent && (flags & EV_ADD) == 0 ? ENOENT : EBADF;
+    }
     if (fd == fd_) return EINVAL;
   }
   if ((flags & EV_ADD) != 0 && (flags & EV_KEEPUDATA) != 0) return EINVAL;
@@ -167,7 +176,7 @@ int Kqueue::create(const struct kevent& change) {
   const Place place = idle_.emplace(idle_.end());
   place->ident = change.ident;
   place->filter = change.filter;
-  place->flags = change.flags & kStoredFlags;
+  place->flags = change.flags & (kStoredFlags | (quirks_.returns_change_flags ? kChangeFlags : 0));
   place->udata = change.udata;
   place->generation = next_generation_++;
   place->disabled = (change.flags & EV_DISABLE) != 0;
@@ -193,10 +202,10 @@ int Kqueue::attach(Knote& knote) {
   if (knote.is_user()) return 0;
   const int fd = knote.fd();
   knote.kind = kind_of(fd);
-  if (knote.filter == EVFILT_WRITE && quirks_.broken_pipe_error != 0 &&
-      is_broken_pipe(fd, knote.kind)) {
-    return quirks_.broken_pipe_error;
-  }
+  knote.listened = is_listening(fd, knote.kind);
+  const int refusal = knote.filter == EVFILT_READ ? refusal_of_read(fd, knote.kind, quirks_)
+                                                  : refusal_of_write(fd, knote.kind, quirks_);
+  if (refusal != 0) return refusal;
   epoll_event event = edge_of(knote);
   const int inner = epoll_of(knote.filter);
   int result = ::epoll_ctl(inner, EPOLL_CTL_ADD, fd, &event);
@@ -211,7 +220,9 @@ int Kqueue::attach(Knote& knote) {
 // EV_ADD does not enable (andrewjstone/amy#13); the filter is run again, so that EV_ADD makes a new
 // edge of a condition that still holds.
 void Kqueue::touch(Place place, const struct kevent& change) {
-  if ((change.flags & EV_KEEPUDATA) == 0) place->udata = change.udata;
+  const bool replaces =
+      place->is_user() || (change.flags & EV_ADD) != 0 || quirks_.enable_replaces_udata;
+  if (replaces && (change.flags & EV_KEEPUDATA) == 0) place->udata = change.udata;
   if (place->is_user()) touch_user(*place, change);
   if ((change.flags & EV_DISABLE) != 0) {
     place->disabled = true;

@@ -17,6 +17,8 @@
 // All three are level-triggered in `kq`, so that kq itself can be polled, as a kqueue can.
 // A thread that waits sleeps in ppoll(2) on the inner three, with the program's signal mask, so
 // that a signal ends it; and all sleepers wake for one event, as with kqueue_wakeup() of FreeBSD.
+// Where the system's timeouts are in ticks (tick_ns), a sleep ends at the second tick after its
+// time is over, which is the latest that those systems allow themselves.
 //
 // Who may call. Any thread that has its signals blocked (SignalsBlocked): a handler may call
 // kevent(), as it may call a system call, and must not find the lock taken by its own thread.
@@ -70,6 +72,7 @@ struct Knote {
   bool active = false;
   bool queued = false;
   bool disabled = false;
+  bool listened = false;  // When the filter was attached.
 
   // As last computed, for what is reported without running the filter again.
   Reading reading;
@@ -95,16 +98,18 @@ class Kqueue {
   [[nodiscard]] bool is_sound() const { return sound_; }
   [[nodiscard]] const Quirks& quirks() const { return quirks_; }
 
-  // Applies changes in order; receipts and errors go to `events`. Returns how many of them there
-  // are, or -1 with errno for one that found no room.
-  int apply(std::span<const struct kevent> changes, std::span<struct kevent> events);
+  // Applies changes in order; receipts and errors go to `events`. Returns what the call is to
+  // return, -1 with errno for an error that found no room; nothing if it is to go on to the
+  // reports.
+  std::optional<int> apply(std::span<const struct kevent> changes, std::span<struct kevent> events);
   // Takes reports, waiting until `deadline_ns` on the monotonic clock, or for ever.
   int wait(std::span<struct kevent> events, std::optional<std::int64_t> deadline_ns,
            const sigset_t& signals);
 
   // `fd` is about to be closed: drops its knotes.
   void drop_number(int fd);
-  // The kqueue itself is about to be closed: sleepers return with EBADF.
+  // The kqueue itself is closed. Those who sleep in it return with EBADF; on FreeBSD they sleep on,
+  // and it is shut down when the last of them has left.
   void shut_down();
 
  private:

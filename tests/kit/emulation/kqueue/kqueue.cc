@@ -53,7 +53,7 @@ void on_close(int fd) {
       for (const auto& [number, one] : here.kqueues) others.push_back(one);
     }
     for (const auto& one : others) one->drop_number(fd);
-    if (itself != nullptr) itself->shut_down();
+    if (itself != nullptr && itself->quirks().close_wakes_sleepers) itself->shut_down();
   }
   errno = saved_errno;
 }
@@ -100,7 +100,14 @@ int open_kqueue() {
   return fd;
 }
 
-constexpr std::int64_t kLongestMacosSeconds = 100'000'000;
+constexpr std::int64_t kLongestMacosSeconds = std::numeric_limits<std::int32_t>::max();
+
+// When a sleep of that length is over: in the second tick after it, where there are ticks, because
+// a part of one has passed already.
+std::int64_t end_of(std::int64_t length_ns, std::int64_t tick_ns) {
+  const std::int64_t end_ns = monotonic_ns() + length_ns;
+  return tick_ns == 0 ? end_ns : (end_ns / tick_ns + 2) * tick_ns;
+}
 
 int call(int kq, std::span<const struct kevent> changes, std::span<struct kevent> events,
          const timespec* timeout) {
@@ -112,8 +119,11 @@ int call(int kq, std::span<const struct kevent> changes, std::span<struct kevent
   }
   std::optional<std::int64_t> deadline_ns;
   if (timeout != nullptr) {
-    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= kNsPerSecond ||
-        (timeout->tv_sec > kLongestMacosSeconds && kqueue->quirks().long_timeout_is_invalid)) {
+    const Quirks& quirks = kqueue->quirks();
+    const bool is_bad =
+        timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= kNsPerSecond;
+    if ((is_bad && quirks.bad_timeout_is_invalid) ||
+        (timeout->tv_sec > kLongestMacosSeconds && quirks.long_timeout_is_invalid)) {
       errno = EINVAL;
       return -1;
     }
@@ -122,12 +132,13 @@ int call(int kq, std::span<const struct kevent> changes, std::span<struct kevent
     if (timeout->tv_sec == 0 && timeout->tv_nsec == 0) {
       deadline_ns = 0;
     } else if (timeout->tv_sec < kForEver) {
-      deadline_ns = monotonic_ns() + timeout->tv_sec * kNsPerSecond + timeout->tv_nsec;
+      deadline_ns =
+          end_of(timeout->tv_sec * kNsPerSecond + timeout->tv_nsec, kqueue->quirks().tick_ns);
     }
   }
-  const int receipts = kqueue->apply(changes, events);
   // Entries for changes are returned at once, without reports; and who has no room never waits.
-  if (receipts != 0 || events.empty()) return receipts;
+  if (const std::optional<int> result = kqueue->apply(changes, events)) return *result;
+  if (events.empty()) return 0;
   return kqueue->wait(events, deadline_ns, signals.before());
 }
 

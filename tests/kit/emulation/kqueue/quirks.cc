@@ -1,9 +1,11 @@
 // How it works. The settings are a pair under a lock, read once for each kqueue.
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <string_view>
+#include <utility>
 
 #include "emulation/kqueue/kqueue_emulation.h"
 
@@ -15,17 +17,28 @@ struct Settings {
   Faults faults;
 };
 
+constexpr std::array<std::pair<std::string_view, System>, 8> kNames = {{
+    {"freebsd", System::kFreebsd},
+    {"freebsd13", System::kFreebsd13},
+    {"macos", System::kMacos},
+    {"netbsd", System::kNetbsd},
+    {"netbsd10", System::kNetbsd10},
+    {"openbsd", System::kOpenbsd},
+    {"openbsd73", System::kOpenbsd73},
+    {"dragonfly", System::kDragonfly},
+}};
+
 Settings from_environment() {
   const char* const system_name = std::getenv("REARM_KQUEUE_SYSTEM");
   const std::string_view name = system_name != nullptr ? system_name : "freebsd";
   System system = System::kFreebsd;
-  if (name == "macos") {
-    system = System::kMacos;
-  } else if (name == "netbsd") {
-    system = System::kNetbsd;
-  } else if (name == "openbsd") {
-    system = System::kOpenbsd;
-  } else if (name != "freebsd" && !name.empty()) {
+  bool is_known = name.empty();
+  for (const auto& [known, which] : kNames) {
+    if (known != name) continue;
+    system = which;
+    is_known = true;
+  }
+  if (!is_known) {
     std::fprintf(stderr, "REARM_KQUEUE_SYSTEM: no such system\n");
     std::abort();
   }
@@ -48,52 +61,67 @@ Settings& settings() {
 
 }  // namespace
 
-// Sources: sys/kern/kern_event.c and sys_pipe.c of FreeBSD, NetBSD and OpenBSD, bsd/kern/
-// kern_event.c of XNU, and the manual page kqueue(2) of each.
+// Sources: sys/kern/kern_event.c, sys_pipe.c, uipc_socket.c and fifo_vnops.c of FreeBSD, NetBSD and
+// OpenBSD, bsd/kern/kern_event.c, sys_pipe.c and vfs_vnops.c of XNU, kern_event.c of DragonFly, and
+// the manual page kqueue(2) of each. Which versions: System in kqueue_emulation.h.
 Quirks quirks_of(System system) {
+  constexpr std::int64_t kTickNs = 10'000'000;  // HZ is 100.
   Quirks quirks;
   switch (system) {
-    case System::kFreebsd:
-      quirks.broken_pipe_error = EPIPE;  // sys_pipe.c, pipe_kqfilter.
-      quirks.unpollable_error = ENODEV;  // kern_conf.c, no_kqfilter.
+    case System::kFreebsd: quirks.keeps_udata = true; [[fallthrough]];
+    case System::kFreebsd13:
+      quirks.enable_disable_is_invalid = true;
+      quirks.forgets_what_had_room = true;  // kqueue_kevent: td_retval is not set.
+      quirks.close_wakes_sleepers = false;  // kqueue_close runs when the last sleeper has left.
+      quirks.pipe_write_end_is_oneshot = true;
+      quirks.broken_pipe_error =
+          EPIPE;  // sys_pipe.c, pipe_kqfilter; a FIFO's peer stays "present".
+      quirks.fifo_is_one_way = true;
       break;
     case System::kMacos:
       quirks.user_trigger_on_attach = true;  // filt_userattach; mio#1987 came from relying on it.
       quirks.trigger_with_clear_cancels = false;
-      quirks.enable_disable_is_invalid = false;  // kevent_register: DISABLE wins.
-      quirks.keeps_udata = false;
+      quirks.stops_without_room = false;  // kevent_internal.
       quirks.oneshot_revalidates = true;  // knote_process.
-      quirks.pipe_write_end_is_oneshot = false;
-      quirks.fifo_is_one_way = false;
-      quirks.pipe_end_is_read = true;         // Go's netpoll_kqueue.go makes up for it.
-      quirks.fifo_has_no_end = true;          // golang/go#24164.
-      quirks.long_timeout_is_invalid = true;  // Go's netpoll caps its timeouts.
-      quirks.broken_pipe_error = EPIPE;       // mio#582.
-      quirks.unpollable_error = EINVAL;       // mio#1377.
+      // vfs_vnops.c, filt_vnode_common; fifo_close_internal posts nothing (golang/go#24164).
+      quirks.fifo_has_no_end = true;
+      quirks.long_timeout_is_invalid = true;  // timespec_is_valid; Go's netpoll caps its timeouts.
+      quirks.closed_number_is_enoent = true;
+      quirks.unpollable_error = EINVAL;  // mio#1377.
       break;
     case System::kNetbsd:
-      quirks.has_user = false;  // Until 10.0.
-      quirks.trigger_with_clear_cancels = false;
-      quirks.enable_disable_is_invalid = false;
-      quirks.keeps_udata = false;
-      quirks.returns_add_flag = true;  // epoll-shim calls it SPURIOUS_EV_ADD.
-      quirks.pipe_write_end_is_oneshot = false;
-      quirks.fifo_is_one_way = false;
-      quirks.hides_while_scanned = true;  // golang/go#42515.
-      quirks.broken_pipe_error = EBADF;   // sys_pipe.c, pipe_kqfilter.
+    case System::kNetbsd10:
+    case System::kNetbsd2023:
+      quirks.enable_wins = true;               // kqueue_register: EV_DISABLE, then EV_ENABLE.
+      quirks.returns_change_flags = true;      // epoll-shim calls it SPURIOUS_EV_ADD.
+      quirks.listen_is_seen_at_attach = true;  // soo_kqfilter chooses solisten_filtops.
+      quirks.fifo_writer_is_deaf = true;       // fifo_kqfilter: both on the reader's socket.
+      quirks.tick_ns = kTickNs;                // tstohz.
+      if (system == System::kNetbsd) quirks.pipe_wrong_end_is_silent = true;  // filt_pipewrongend
+      if (system == System::kNetbsd2023) quirks.pipe_wrong_end_error = EINVAL;
+      if (system != System::kNetbsd) quirks.broken_pipe_error = EBADF;
       // NetBSD and OpenBSD take a device without a filter as always ready (seltrue_kqfilter), which
       // Linux has no means to watch. It is refused here as FreeBSD does.
-      quirks.unpollable_error = ENODEV;
       break;
     case System::kOpenbsd:
-      quirks.has_user = false;  // Until 7.8.
-      quirks.trigger_with_clear_cancels = false;
-      quirks.enable_disable_is_invalid = false;
-      quirks.keeps_udata = false;
-      quirks.pipe_write_end_is_oneshot = false;
-      quirks.fifo_is_one_way = false;
-      quirks.broken_pipe_error = 0;  // sys_pipe.c, pipe_kqfilter: watched, and reported at once.
-      quirks.unpollable_error = ENODEV;
+      quirks.user_trigger_on_attach = true;  // filt_userattach; EV_CLEAR cancels: filt_usermodify.
+      [[fallthrough]];
+    case System::kOpenbsd73:
+      quirks.has_user = system == System::kOpenbsd;
+      quirks.enable_wins = true;  // kqueue_register.
+      quirks.enable_replaces_udata = false;
+      quirks.returns_change_flags = true;  // kn_kevent is the change.
+      quirks.listen_is_seen_at_attach = true;
+      quirks.fifo_wrong_end_error = EINVAL;  // fifo_kqfilter.
+      quirks.tick_ns = kTickNs;
+      quirks.broken_pipe_error = EPIPE;
+      break;
+    case System::kDragonfly:
+      quirks.user_trigger_on_attach = true;
+      quirks.listen_is_seen_at_attach = true;  // sokqfilter.
+      quirks.bad_timeout_is_invalid = false;   // kern_kevent looks at nothing.
+      quirks.tick_ns = kTickNs;                // tstohz_high.
+      quirks.broken_pipe_error = EPIPE;
       break;
   }
   return quirks;

@@ -118,7 +118,6 @@ std::optional<struct kevent> Kqueue::report(Place place) {
   event.filter = static_cast<short>(place->filter);
   unsigned flags = place->flags;
   if (place->reading.end) flags |= EV_EOF;
-  if (quirks_.returns_add_flag) flags |= EV_ADD;
   event.fflags = place->is_user() ? place->user_fflags : 0;
   event.data = place->is_user() ? place->user_data : place->reading.data;
   event.udata = place->udata;
@@ -136,6 +135,11 @@ void Kqueue::finish(Place place, bool end) {
   if (end || (place->flags & EV_ONESHOT) != 0) {
     drop(place);
     return;
+  }
+  if (quirks_.fifo_writer_is_deaf && place->kind == FileKind::kFifo &&
+      place->filter == EVFILT_WRITE) {
+    epoll_event nothing{};
+    (void)::epoll_ctl(write_fd_, EPOLL_CTL_DEL, place->fd(), &nothing);
   }
   if ((place->flags & EV_DISPATCH) != 0) place->disabled = true;
   if ((place->flags & EV_CLEAR) != 0 && place->is_user()) {
@@ -174,8 +178,9 @@ void Kqueue::requeue(Place place) {
 
 bool Kqueue::run_filter(Knote& knote) const {
   if (knote.is_user()) return knote.triggered;
-  knote.reading = knote.filter == EVFILT_READ ? run_read(knote.fd(), knote.kind, quirks_)
-                                              : run_write(knote.fd(), knote.kind, quirks_);
+  knote.reading = knote.filter == EVFILT_READ
+                      ? run_read(knote.fd(), knote.kind, knote.listened, quirks_)
+                      : run_write(knote.fd(), knote.kind, quirks_);
   return knote.reading.active;
 }
 
