@@ -30,9 +30,10 @@
 //   the length of the queue, and sends an event if it is not empty.
 //
 // Quirks
-//   port_getn() may return ETIME together with events (golang/go#35261 lost them), does not touch
-//   the count on EINTR, and is said to have returned events with it all the same (libuv, sunos.c).
-//   So the first entry's source is cleared before the call, and an entry without one is skipped.
+//   port_getn() may return ETIME together with events (golang/go#35261 lost them), and does not
+//   touch the count on EINTR. That it has returned events with EINTR (libuv, sunos.c) is true of no
+//   path of illumos; Solaris' are closed. So the first entry's source is cleared before the call,
+//   and an entry without one is skipped.
 //   EINVAL with a sound timeout is a bug of some illumos kernels (15254: a clobbered register):
 //   once is an early return, twice in a row is ours. The minimum is always one: waiters with
 //   different minima on one port can starve each other. A timeout becomes an instant on the wall
@@ -106,7 +107,7 @@ Ready ready_of(int mask) {
   Ready ready;
   if ((mask & POLLIN) != 0) ready |= Ready::of(Direction::kRead);
   if ((mask & POLLOUT) != 0) ready |= Ready::of(Direction::kWrite);
-  if ((mask & (POLLHUP | POLLERR | POLLNVAL)) != 0) ready |= Ready::hang_up();
+  if ((mask & (POLLHUP | POLLERR)) != 0) ready |= Ready::hang_up();  // POLLNVAL never comes.
   return ready;
 }
 

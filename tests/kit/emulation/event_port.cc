@@ -8,12 +8,17 @@
 // Processes. A child that fork() made starts with an empty registry; the ports that it inherited
 // answer as if they were none, except that port_dissociate() says EACCES, because associations
 // belong to the process that made them (port_dissociate(3C)). On illumos the child could use them.
+//
+// What else differs. The close of a duplicate of a port's number takes all associations of the
+// process and the alert along (port_close_sourcefd by pid); here it is as good as nothing.
+// forkall() and a step of the wall clock end no wait.
 #include "emulation/event_port.h"
 
 #include <fcntl.h>
 #include <port.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -278,13 +283,18 @@ int port_send(int number, int events, void* user) {
 }
 
 int port_sendn(int ports[], int errors[], uint_t count, int events, void* user) {
-  if (count == 0) return fail(EINVAL);
+  constexpr uint_t kMostPorts = 8192;
+  if (count == 0 || count > kMostPorts) return fail(EINVAL);
+  const int saved_errno = errno;
   int sent = 0;
+  std::vector<int> refusals;
   for (uint_t i = 0; i < count; ++i) {
-    errors[i] = port_send(ports[i], events, user) == 0 ? 0 : errno;
-    sent += errors[i] == 0 ? 1 : 0;
+    refusals.push_back(port_send(ports[i], events, user) == 0 ? 0 : errno);
+    sent += refusals.back() == 0 ? 1 : 0;
   }
-  if (static_cast<uint_t>(sent) != count) errno = EIO;
+  // (K) Written only if one has failed; EIO, of which (S) speaks, never leaves the kernel.
+  if (static_cast<uint_t>(sent) != count) std::ranges::copy(refusals, errors);
+  errno = saved_errno;
   return sent;
 }
 

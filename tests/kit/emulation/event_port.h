@@ -25,7 +25,7 @@ struct EventPortFaults {
   // A call with a timeout that is about to sleep returns EINVAL, never twice in a row: illumos
   // 15254, where an interrupt could clobber the register that the timeout was computed in.
   unsigned einval = 0;
-  // An event of a descriptor has an empty mask. In blocking calls only.
+  // An event of a descriptor has an empty mask.
   unsigned fired_mask_zero = 0;
   // A call that has events sleeps for up to late_copy_us before it returns: what it has copied may
   // be closed, dissociated or associated again meanwhile.
@@ -52,9 +52,9 @@ struct EventPortFaults {
   // An event wakes all who wait and not the head alone; those who find nothing sleep again. No
   // source says that a system does so: Solaris' are closed.
   bool wakes_all = false;
-  // A waiter with a larger minimum than all others comes before the last of them. illumos does so,
-  // to go by port_queue_thread(); nobody has seen it.
-  bool mixed_nget_starvation = false;
+  // A waiter with a larger minimum than all others comes before the last of them. illumos does so
+  // (port_queue_thread, seen to happen over its code).
+  bool mixed_nget_starvation = true;
 };
 
 [[nodiscard]] EventPortFaults event_port_mixture(std::uint64_t seed);

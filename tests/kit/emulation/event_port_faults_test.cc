@@ -70,7 +70,7 @@ TEST_F(EventPortFault, FiredMaskZero) {
   ASSERT_EQ(associate(pair.a.get(), POLLIN), 0);
   got = take();
   ASSERT_EQ(got.count, 1U);
-  EXPECT_EQ(got.events[0].portev_events, POLLIN) << "a call that does not wait is spared";
+  EXPECT_EQ(got.events[0].portev_events, 0) << "nor is a call spared that does not wait";
 }
 
 TEST_F(EventPortFault, LateCopy) {
@@ -113,12 +113,12 @@ TEST_F(EventPortFault, NarrowMask) {
 // R67
 TEST_F(EventPortFault, ShortestSleep) {
   turn_on({.shortest_sleep_ns = 10'000'000});
-  const std::int64_t start_ns = now_ns();
+  const std::int64_t start_ns = detail::now_ns();
   timespec timeout{.tv_sec = 0, .tv_nsec = 100'000};
   EXPECT_EQ(getn(4, 1, &timeout).error, ETIME);
-  EXPECT_GE(now_ns() - start_ns, 10'000'000);
+  EXPECT_GE(detail::now_ns() - start_ns, 10'000'000);
   for (int i = 0; i < 1'000; ++i) EXPECT_EQ(take().count, 0U);
-  EXPECT_LT(now_ns() - start_ns, 10'000'000'000) << "zero is no time";
+  EXPECT_LT(detail::now_ns() - start_ns, 10'000'000'000) << "zero is no time";
 }
 
 // P7, P13: associations and sent events share the limit.

@@ -15,7 +15,8 @@
 namespace rearm::test::event_port {
 namespace {
 
-// (A) "POLLERR, POLLHUP and POLLNVAL events cannot be disabled"; (K) the mask is cut to this.
+// (A) "POLLERR, POLLHUP and POLLNVAL events cannot be disabled"; (K) the mask is cut to this, and
+// POLLNVAL is never in it.
 constexpr int kUnasked = POLLHUP | POLLERR;
 
 constexpr std::uint64_t kKick = ~std::uint64_t{0};
@@ -94,6 +95,7 @@ int Port::associate(int fd, int wanted, void* user, bool& is_new) {
       return EAGAIN;  // (A), (K) PORT_ALLOC_CACHED: for the whole life of the association.
     }
     ++used_events_;
+    has_associated_ = true;
     place->second = std::make_unique<Association>();
     place->second->fd = fd;
     place->second->association = place->second.get();
@@ -179,7 +181,7 @@ void Port::push(Kevent& event) {
 // (A) The checks are made in the order of (K) port_dissociate_fd.
 int Port::dissociate(int fd, bool& was_known) {
   const Lock lock(mu_);
-  if (associations_.empty()) return ENOENT;
+  if (!has_associated_) return ENOENT;  // (K) pc_hash is made by the first associate.
   const bool is_open = ::fcntl(fd, F_GETFD) >= 0;
   const auto place = associations_.find(fd);
   was_known = place != associations_.end();
@@ -242,7 +244,7 @@ void Port::forget(int fd) {
   show();
 }
 
-// (K) PORTQ_CLOSE: those who wait return EBADFD.
+// (K) PORTQ_CLOSE: those who wait return.
 void Port::shut() {
   const Lock lock(mu_);
   is_closed_ = true;

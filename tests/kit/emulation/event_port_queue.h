@@ -22,7 +22,10 @@
 // Where it differs. Masks and moments of POLLHUP and POLLERR are those of Linux. Deadlines are
 // instants on the steady clock. A file that becomes ready and is drained before anybody pumps has
 // not fired; spurious_pollin makes up for it. An empty mask is injected alone (fired_mask_zero): in
-// illumos it comes of an associate between two steps of a retrieval, which are one step here. An
+// illumos it comes of an associate between two steps of a retrieval, which are one step here; and
+// so may the old cookie with the new mask, and then the new report as well. What does not fit into
+// the list of a retrieval goes behind what has come meanwhile (port_getn, list_move_tail), which
+// here is nothing. An
 // event wakes the head alone, as in illumos, or with the switch wakes_all everybody; between those,
 // nothing is known of Solaris.
 //
@@ -153,7 +156,7 @@ class Port {
                                          std::optional<std::int64_t> until_ns);
   [[nodiscard]] int sleep(Lock& lock, Waiter& self, std::optional<std::int64_t> until_ns);
   [[nodiscard]] int pump(Lock& lock, Waiter& self, std::optional<std::int64_t> until_ns);
-  [[nodiscard]] unsigned collect(const Request& request, bool is_blocking);
+  [[nodiscard]] unsigned collect(const Request& request);
   void enqueue(Waiter& waiter);
   void dequeue(Waiter& waiter);
   void wake(Waiter& waiter);
@@ -167,7 +170,8 @@ class Port {
   bool is_shown_ = false;
   bool is_loud_ = false;  // What made the queue readable has woken those who poll the number.
   bool is_closed_ = false;
-  bool was_invalid_ = false;  // The last call that wanted to sleep was refused.
+  bool has_associated_ = false;  // Ever.
+  bool was_invalid_ = false;     // The last call that wanted to sleep was refused.
   unsigned max_events_ = 0;
   unsigned used_events_ = 0;  // Associations, and events that were sent.
   std::uint32_t last_arm_ = 0;

@@ -94,7 +94,7 @@ Answer Port::get(const Request& request) {
   }
   if (request.list == nullptr) return {.error = EFAULT};
   if (request.minimum == 0) return {};
-  if (is_closed_) return {.error = EBADFD};
+  if (is_closed_) return {.error = EBADF};
   if (alert_) {
     request.list[0] = alert_event(alert_->events, alert_->user);
     return {.count = 1};
@@ -104,7 +104,7 @@ Answer Port::get(const Request& request) {
   if (is_poll && queue_.size() < request.minimum) pump_now();
   Answer answer;
   if (is_poll || queue_.size() >= request.minimum) {
-    answer.count = collect(request, !is_poll);  // (K) The timeout has not been looked at.
+    answer.count = collect(request);  // (K) The timeout has not been looked at.
   } else if (timeout != nullptr &&
              (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= kNsPerSecond)) {
     return {.error = EINVAL};
@@ -132,7 +132,7 @@ Answer Port::sleep_and_collect(Lock& lock, const Request& request,
       return {.count = 1};
     }
     if (is_closed_) {
-      error = EBADFD;
+      error = EBADF;  // (K) closeandsetf: stale before port_close() sets PORTQ_CLOSE.
     } else if (self.signalled && queue_.size() >= request.minimum) {
       if (!happens(faults().lost_hand_off)) break;
       error = EINTR;
@@ -151,12 +151,12 @@ Answer Port::sleep_and_collect(Lock& lock, const Request& request,
   dequeue(self);
   was_invalid_ = error == EINVAL;
   // (G) Without events; a port_get() whose time is over leaves them in the queue, too.
-  if (error == EINTR || error == EINVAL || error == EBADFD ||
+  if (error == EINTR || error == EINVAL || error == EBADF ||
       (error == ETIME && request.is_single)) {
     return {.error = error};
   }
   if (error == ETIME) pump_now();
-  const unsigned count = collect(request, true);
+  const unsigned count = collect(request);
   if (error == 0 && count != 0 && until_ns && !request.is_single &&
       happens(faults().etime_with_events)) {
     error = ETIME;
@@ -200,7 +200,7 @@ int Port::pump(Lock& lock, Waiter& self, std::optional<std::int64_t> until_ns) {
 }
 
 // Moves events from the queue to the caller's list.
-unsigned Port::collect(const Request& request, bool is_blocking) {
+unsigned Port::collect(const Request& request) {
   unsigned count = 0;
   while (count < request.max && queue_.front() != nullptr) {
     Kevent& event = *queue_.front();
@@ -214,7 +214,7 @@ unsigned Port::collect(const Request& request, bool is_blocking) {
     if (event.association != nullptr) {
       out.portev_source = PORT_SOURCE_FD;
       out.portev_object = static_cast<std::uintptr_t>(event.association->fd);
-      if (is_blocking && happens(faults().fired_mask_zero)) out.portev_events = 0;
+      if (happens(faults().fired_mask_zero)) out.portev_events = 0;
     } else {
       --used_events_;
       free_sent_.push_back(&event);

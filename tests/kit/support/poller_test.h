@@ -123,7 +123,7 @@ class PollerTest : public LeakCheck, public ::testing::WithParamInterface<std::s
   // instead is a wake that was lost.
   static bool is_woken(Poller& poller) {
     const Deadline patience = Deadline::after(kPatience);
-    return count_returns(poller.collect(patience)) == 0 && now_ns() < patience.ns();
+    return count_returns(poller.collect(patience)) == 0 && detail::now_ns() < patience.ns();
   }
 
   // Collects for a while; returns how many waiters came back.

@@ -23,7 +23,7 @@ enum class System : std::uint8_t {
   kFreebsd13,   // Read and run.
   kMacos,       // 15 (XNU 11417), read.
   kNetbsd,      // kern_event.c 1.140 and the sys_pipe.c of 2026 (1.182), read.
-  kNetbsd10,    // The same with the sys_pipe.c of 10.
+  kNetbsd10,    // The same with a sys_pipe.c up to 1.160.
   kNetbsd2023,  // The same with the sys_pipe.c of October 2023 (1.165): of no release, as it seems.
   kOpenbsd,     // 7.8 (kern_event.c 1.205), read; its pipes and FIFOs are those of 7.3.
   kOpenbsd73,   // Read.
