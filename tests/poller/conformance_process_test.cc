@@ -209,6 +209,22 @@ TEST_P(Conformance, AForkedChildIsRefusedByNameAndTheParentGoesOn) {
   EXPECT_EQ(close(idle), 0U);
 }
 
+// What the child inherits may lead to the parent's kernel object: a wake there ends no wait here.
+TEST_P(Conformance, AWakeInAForkedChildEndsNoWaitOfTheParent) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (int i = 0; i < 100; ++i) poller().wake();
+    ::_exit(0);
+  }
+  ASSERT_GT(child, 0);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  const Deadline deadline = Deadline::after(kQuiet);
+  EXPECT_EQ(collect(deadline), 0U);
+  EXPECT_GE(detail::now_ns(), deadline.ns()) << "ended by the child";
+  const int handle = poller().native_handle();
+  EXPECT_TRUE(handle < 0 || !is_readable(handle));
+}
+
 TEST_P(Conformance, WaitingInAForkedChildStopsItWithASentence) {
   GTEST_FLAG_SET(death_test_style, "fast");
   EXPECT_DEATH((void)collect_now(), "rearm: a poller was waited on in a child of fork\\(\\)");

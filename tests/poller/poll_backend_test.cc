@@ -6,9 +6,11 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -16,10 +18,11 @@
 #include "poller/backend_poll.h"
 #include "support/leak_check.h"
 #include "support/sockets.h"
+#include "support/threads.h"
 
 namespace {
 
-std::function<void()> before_next_read;
+thread_local std::function<void()> before_next_read;
 int next_poll_says = 0;  // An errno, once.
 
 template <class Function>
@@ -112,6 +115,66 @@ TEST_F(PollBackendTest, AReportOfAnEarlierLifeDoesNotDisarmTheNextOne) {
   EXPECT_EQ(wait(&token), 1U) << "the new life is no longer armed";
   EXPECT_EQ(token, kNew);
   backend_->remove(number);
+}
+
+// G5: a wake comes while the byte that another thread's arm() wrote is being read. Whoever reads it
+// with that byte must not forget the wake.
+TEST_F(PollBackendTest, AWakeWhileThePipeIsEmptiedIsHeard) {
+  constexpr Token kToken{.slot = 1, .generation = 1};
+  const UniqueFd fd = event_fd(0);
+  ASSERT_FALSE(backend_->add(fd.get(), kToken));
+  Sleeper sleeper;
+  bool is_woken = false;
+  std::thread waiting([&] {
+    before_next_read = [&] { backend_->wake(); };
+    sleeper.here();
+    std::array<detail::Event, 8> events;
+    for (int waits = 0; waits < 2 && !is_woken; ++waits) {
+      is_woken = backend_->wait(events, Deadline::after(std::chrono::seconds(10))).woken;
+    }
+    EXPECT_FALSE(before_next_read) << "the wait did not read the pipe";
+  });
+  EXPECT_TRUE(sleeper.await_asleep());
+  EXPECT_FALSE(backend_->arm(fd.get(), kToken, detail::Ready::of(Direction::kRead)));
+  waiting.join();
+  EXPECT_TRUE(is_woken) << "the next wait slept";
+  backend_->remove(fd.get());
+}
+
+// R33, R68: more are ready than a wait may report, again and again. Each has its turn.
+TEST_F(PollBackendTest, WhoDoesNotFitHasItsTurnThoughOthersAreReadyAgain) {
+  constexpr std::size_t kReady = 5;
+  std::array<UniqueFd, kReady> fds;
+  const auto token_of = [](std::size_t i) {
+    return Token{.slot = static_cast<std::uint32_t>(i), .generation = 1};
+  };
+  for (std::size_t i = 0; i < kReady; ++i) {
+    fds[i] = event_fd(1);
+    ASSERT_FALSE(backend_->add(fds[i].get(), token_of(i)));
+    ASSERT_FALSE(backend_->arm(fds[i].get(), token_of(i), detail::Ready::of(Direction::kRead)));
+  }
+  std::array<int, kReady> turns{};
+  for (int round = 0; round < 50; ++round) {
+    std::array<detail::Event, 1> events;
+    ASSERT_EQ(backend_->wait(events, Deadline::at_ns(0)).count, 1U);
+    const std::size_t i = events[0].token.slot;
+    ++turns[i];
+    ASSERT_FALSE(backend_->arm(fds[i].get(), token_of(i), detail::Ready::of(Direction::kRead)));
+  }
+  for (std::size_t i = 0; i < kReady; ++i) {
+    EXPECT_GE(turns[i], 5) << "number " << i << " of 50 turns among five";
+    backend_->remove(fds[i].get());
+  }
+}
+
+// R75: the pipe is full one day. The wake may be called by a signal handler: errno is not its own.
+TEST_F(PollBackendTest, ManyWakesNeitherBlockNorTouchErrno) {
+  errno = 1234;
+  for (int i = 0; i < 70'000; ++i) backend_->wake();
+  EXPECT_EQ(errno, 1234);
+  std::array<detail::Event, 1> events;
+  EXPECT_TRUE(backend_->wait(events, Deadline::never()).woken);
+  EXPECT_FALSE(backend_->wait(events, Deadline::at_ns(0)).woken);
 }
 
 // R28: poll() may also say that it has no memory; the next wait tells what this one could not.

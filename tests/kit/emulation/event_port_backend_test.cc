@@ -76,7 +76,9 @@ TEST_F(EventPortBackendTest, AnInvalidArgumentOutOfTheBlueIsAnEarlyReturn) {
 TEST_F(EventPortBackendTest, AWakeIsHeardThoughDescriptorsHaveTakenAllEvents) {
   open({.max_events = 1});
   ASSERT_FALSE(backend_->add(pair_.a.get(), kToken));
+  errno = 1234;
   backend_->wake();
+  EXPECT_EQ(errno, 1234) << "it may be called by a signal handler";
   EXPECT_TRUE(wait(Deadline::never()).woken) << "before the wait";
   EXPECT_FALSE(wait_now().woken) << "one wake, one return";
   std::thread waiting([this] { EXPECT_TRUE(wait(Deadline::never()).woken); });

@@ -319,6 +319,53 @@ MUTANTS = [
          ('Kevent trigger = change_of(0, EVFILT_USER, 0, kWakeToken);',
           'Kevent trigger = change_of(0, EVFILT_USER, EV_CLEAR, kWakeToken);'),
      ]),
+    ('fork-wake', 'src/poller/poller_core.cc',
+     'a child of fork() wakes its parent', [
+         ('void PollerCore::wake() noexcept {\n'
+          '  if (is_inherited()) return;\n',
+          'void PollerCore::wake() noexcept {\n'),
+     ]),
+    ('epoll-urgent', 'src/poller/backend_epoll.cc',
+     'R33: urgent data is not asked for, so a short read before it is believed', [
+         ('EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET',
+          'EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET'),
+     ]),
+    ('epoll-wake-errno', 'src/poller/backend_epoll.cc',
+     'a wake in a signal handler changes errno', [
+         ('  while (::write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;\n'
+          '  errno = saved_errno;\n',
+          '  while (::write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;\n'
+          '  (void)saved_errno;\n'),
+     ]),
+    ('poll-wake-errno', 'src/poller/backend_poll.cc',
+     'a wake in a signal handler changes errno', [
+         ('  write_to_pipe();\n'
+          '  errno = saved_errno;\n',
+          '  write_to_pipe();\n'
+          '  (void)saved_errno;\n'),
+     ]),
+    ('port-wake-errno', 'src/poller/backend_event_port.cc',
+     'a wake in a signal handler changes errno', [
+         ('  errno = saved_errno;\n',
+          '  (void)saved_errno;\n'),
+     ]),
+    ('kqueue-wake-errno', 'src/poller/backend_kqueue.cc',
+     'a wake in a signal handler changes errno', [
+         ('  errno = saved_errno;\n',
+          '  (void)saved_errno;\n'),
+     ]),
+    ('poll-scan-from-first', 'src/poller/backend_poll.cc',
+     'R33: each scan begins with the first number, and the last ones starve', [
+         ('std::size_t i = scan_from_ < asked ? scan_from_ : 0;',
+          'std::size_t i = 0;'),
+     ]),
+    ('poll-drained-after-flag', 'src/poller/backend_poll.cc',
+     'G5: a wake between the flag and the pipe is forgotten', [
+         ('    drain_pipe();\n'
+          '    result.woken = wake_called_.exchange(false, kSeqCst);\n',
+          '    result.woken = wake_called_.exchange(false, kSeqCst);\n'
+          '    drain_pipe();\n'),
+     ]),
     ('wake-interrupted', 'src/poller/backend_epoll.cc',
      'a wake whose write is interrupted is lost', [
          ('while (::write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;',
