@@ -19,13 +19,12 @@ namespace {
 
 struct Entry {
   std::string_view name;
-  std::unique_ptr<AnyBackend> (*make)();
+  std::unique_ptr<Backend> (*make)();
 };
 
-template <Backend B>
+template <class B>
 constexpr Entry entry() {
-  return {B::kName,
-          []() -> std::unique_ptr<AnyBackend> { return std::make_unique<BackendAdapter<B>>(); }};
+  return {B::kName, []() -> std::unique_ptr<Backend> { return std::make_unique<B>(); }};
 }
 
 // The default first.
@@ -52,7 +51,7 @@ constexpr auto kNames = [] {
 
 std::span<const std::string_view> backend_names() noexcept { return kNames; }
 
-Result<std::unique_ptr<AnyBackend>> open_backend(std::string_view name) {
+Result<std::unique_ptr<Backend>> open_backend(std::string_view name) {
   if (name.empty()) {
     const char* const from_environment = std::getenv("REARM_BACKEND");
     name = from_environment != nullptr ? from_environment : "";
@@ -60,7 +59,7 @@ Result<std::unique_ptr<AnyBackend>> open_backend(std::string_view name) {
   if (name.empty()) name = kBackends.front().name;
   for (const Entry& entry : kBackends) {
     if (entry.name != name) continue;
-    std::unique_ptr<AnyBackend> backend = entry.make();
+    std::unique_ptr<Backend> backend = entry.make();
     if (const std::error_code error = backend->open()) return std::unexpected(error);
     return backend;
   }

@@ -1,16 +1,16 @@
 // The backend contract: what the portable poller asks of a kernel.
 //
 // What this is. A backend turns one operating system's readiness interface into six functions and
-// two constants, in this order in every backend_*.cc, so that two of them can be read side by side:
+// two facts, in this order in every backend_*.cc, so that two of them can be read side by side:
 //
-//   kName       what users call it: Options::backend, REARM_BACKEND
-//   kNeedsArm   the kernel forgets a descriptor after each report, or must be told each wish: the
+//   name        what users call it: Options::backend, REARM_BACKEND
+//   needs_arm   the kernel forgets a descriptor after each report, or must be told each wish: the
 //               poller then calls arm() before every park and after every report
 //   open        create the kernel object and the means to wake a wait
 //   add         tell the kernel of a descriptor, once in its life: edge-triggered for both
 //               directions where the kernel can; with an empty interest where it needs arming. No
 //               number is added that is there already
-//   arm         set the whole interest of a descriptor (kNeedsArm only)
+//   arm         set the whole interest of a descriptor (needs_arm only)
 //   remove      forget the descriptor; called before the number is closed
 //   wait        fill a span with events; block until the deadline, an event or a wake
 //   wake        make the wait in progress, or else the next one, return early
@@ -33,7 +33,6 @@
 // not_enough_memory, and open() throws std::bad_alloc.
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -90,27 +89,13 @@ struct WaitResult {
   bool woken = false;     // wake() was among the reasons to return.
 };
 
-template <class B>
-concept Backend =
-    requires(B b, int fd, Token token, Ready interest, std::span<Event> events, Deadline deadline) {
-      { B::kName } -> std::convertible_to<std::string_view>;
-      { B::kNeedsArm } -> std::convertible_to<bool>;
-      { b.open() } -> std::same_as<std::error_code>;
-      { b.add(fd, token) } -> std::same_as<std::error_code>;
-      { b.arm(fd, token, interest) } -> std::same_as<std::error_code>;
-      { b.remove(fd) } -> std::same_as<void>;
-      { b.wait(events, deadline) } -> std::same_as<WaitResult>;
-      { b.wake() } noexcept -> std::same_as<void>;
-      { b.native_handle() } noexcept -> std::same_as<int>;
-    };
-
-// A backend chosen at run time: one indirect call a batch. The adapter below makes one of anything
-// that satisfies the concept, so that a backend's own file has no virtual function in it.
-class AnyBackend {
+// What a kernel's file derives from. Which one is chosen at run time, so its functions are virtual:
+// one indirect call a batch.
+class Backend {
  public:
-  AnyBackend(const AnyBackend&) = delete;
-  AnyBackend& operator=(const AnyBackend&) = delete;
-  virtual ~AnyBackend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
 
   [[nodiscard]] std::string_view name() const noexcept { return name_; }
   [[nodiscard]] bool needs_arm() const noexcept { return needs_arm_; }
@@ -121,35 +106,15 @@ class AnyBackend {
   virtual void remove(int fd) = 0;
   [[nodiscard]] virtual WaitResult wait(std::span<Event> events, Deadline deadline) = 0;
   virtual void wake() noexcept = 0;
+  // A descriptor that a foreign loop may watch, or -1.
   [[nodiscard]] virtual int native_handle() noexcept = 0;
 
  protected:
-  AnyBackend(std::string_view name, bool needs_arm) noexcept : name_(name), needs_arm_(needs_arm) {}
+  Backend(std::string_view name, bool needs_arm) noexcept : name_(name), needs_arm_(needs_arm) {}
 
  private:
   std::string_view name_;
   bool needs_arm_;
-};
-
-template <Backend B>
-class BackendAdapter final : public AnyBackend {
- public:
-  BackendAdapter() : AnyBackend(B::kName, B::kNeedsArm) {}
-
-  std::error_code open() override { return backend_.open(); }
-  std::error_code add(int fd, Token token) override { return backend_.add(fd, token); }
-  std::error_code arm(int fd, Token token, Ready interest) override {
-    return backend_.arm(fd, token, interest);
-  }
-  void remove(int fd) override { backend_.remove(fd); }
-  WaitResult wait(std::span<Event> events, Deadline deadline) override {
-    return backend_.wait(events, deadline);
-  }
-  void wake() noexcept override { backend_.wake(); }
-  int native_handle() noexcept override { return backend_.native_handle(); }
-
- private:
-  B backend_;
 };
 
 // The names of the backends in this build, the default first.
@@ -157,6 +122,6 @@ class BackendAdapter final : public AnyBackend {
 
 // Creates and opens the backend of that name; see Poller::Options::backend for what empty means.
 // Throws std::bad_alloc.
-[[nodiscard]] Result<std::unique_ptr<AnyBackend>> open_backend(std::string_view name);
+[[nodiscard]] Result<std::unique_ptr<Backend>> open_backend(std::string_view name);
 
 }  // namespace rearm::detail

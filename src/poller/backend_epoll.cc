@@ -32,6 +32,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/errno.h"
 
 namespace rearm::detail {
 namespace {
@@ -39,8 +40,6 @@ namespace {
 constexpr std::uint32_t kEdgeBoth = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kNsPerMs = 1'000'000;
-
-std::error_code last_error() { return {errno, std::system_category()}; }
 
 epoll_event event_for(std::uint32_t mask, Token token) {
   epoll_event event{};
@@ -144,7 +143,5 @@ int EpollBackend::wait_kernel(int max_events, Deadline deadline) {
       epoll_fd_, batch_.data(), max_events,
       static_cast<int>(std::min<std::int64_t>(left_ms, std::numeric_limits<int>::max())));
 }
-
-static_assert(Backend<EpollBackend>);
 
 }  // namespace rearm::detail

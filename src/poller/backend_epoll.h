@@ -14,24 +14,21 @@
 
 namespace rearm::detail {
 
-class EpollBackend {
+class EpollBackend final : public Backend {
  public:
   static constexpr std::string_view kName = "epoll";
-  static constexpr bool kNeedsArm = false;
 
-  EpollBackend() = default;
-  EpollBackend(const EpollBackend&) = delete;
-  EpollBackend& operator=(const EpollBackend&) = delete;
-  ~EpollBackend();
+  EpollBackend() noexcept : Backend(kName, false) {}
+  ~EpollBackend() override;
 
-  [[nodiscard]] std::error_code open();
-  [[nodiscard]] std::error_code add(int fd, Token token);
-  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest);
-  void remove(int fd);
-  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline);
-  void wake() noexcept;
+  [[nodiscard]] std::error_code open() override;
+  [[nodiscard]] std::error_code add(int fd, Token token) override;
+  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest) override;
+  void remove(int fd) override;
+  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline) override;
+  void wake() noexcept override;
 
-  [[nodiscard]] int native_handle() const noexcept { return epoll_fd_; }
+  [[nodiscard]] int native_handle() noexcept override { return epoll_fd_; }
 
  private:
   // How many reports are taken from the kernel at once. A larger batch costs cache, a smaller one

@@ -60,6 +60,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/errno.h"
 
 namespace rearm::detail {
 namespace {
@@ -69,8 +70,6 @@ constexpr std::int64_t kLongestWaitNs = 24 * 3600 * kNsPerSecond;
 constexpr int kWakeEvents = 1;  // Zero would put a port out of alert mode.
 
 static_assert(sizeof(Token) == sizeof(void*), "the token is the association's user pointer");
-
-std::error_code last_error() { return {errno, std::system_category()}; }
 
 std::error_code association_error() {
   return errno == EBADFD || errno == EBADF ? make_error_code(Errc::kClosed) : last_error();
@@ -203,7 +202,5 @@ std::size_t EventPortBackend::wait_kernel(std::size_t max_events, Deadline deadl
   if (error != 0 && error != EINTR && error != ETIME) impossible_errno("port_getn", port_, error);
   return std::min<std::size_t>(count, max_events);
 }
-
-static_assert(Backend<EventPortBackend>);
 
 }  // namespace rearm::detail

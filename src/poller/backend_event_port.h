@@ -14,25 +14,22 @@
 
 namespace rearm::detail {
 
-class EventPortBackend {
+class EventPortBackend final : public Backend {
  public:
   static constexpr std::string_view kName = "event_port";
-  static constexpr bool kNeedsArm = true;
 
-  EventPortBackend() = default;
-  EventPortBackend(const EventPortBackend&) = delete;
-  EventPortBackend& operator=(const EventPortBackend&) = delete;
-  ~EventPortBackend();
+  EventPortBackend() noexcept : Backend(kName, true) {}
+  ~EventPortBackend() override;
 
-  [[nodiscard]] std::error_code open();
-  [[nodiscard]] std::error_code add(int fd, Token token);
-  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest);
-  void remove(int fd);
-  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline);
-  void wake() noexcept;
+  [[nodiscard]] std::error_code open() override;
+  [[nodiscard]] std::error_code add(int fd, Token token) override;
+  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest) override;
+  void remove(int fd) override;
+  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline) override;
+  void wake() noexcept override;
 
   // From now on a foreign loop may sleep on the number: see tell_foreign_loop().
-  [[nodiscard]] int native_handle() noexcept {
+  [[nodiscard]] int native_handle() noexcept override {
     is_nested_.store(true, kSeqCst);
     return port_;
   }

@@ -59,6 +59,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/errno.h"
 #include "poller/fd_flags.h"
 
 namespace rearm::detail {
@@ -72,7 +73,6 @@ constexpr std::int64_t kLongestWaitNs = 24 * 60 * 60 * kNsPerSecond;
 // Generation 0 names no descriptor, so this cannot be mistaken for one.
 constexpr Token kWakeToken{};
 
-std::error_code last_error() { return {errno, std::system_category()}; }
 std::error_code system_error(int error) { return {error, std::system_category()}; }
 
 // void*, or intptr_t on older NetBSD.
@@ -276,7 +276,5 @@ int KqueueBackend::wait_kernel(std::size_t max_events, Deadline deadline) {
                          .tv_nsec = static_cast<long>(wait_ns % kNsPerSecond)};
   return call_kevent(&::kevent, kqueue_fd_, {}, room, &timeout);
 }
-
-static_assert(Backend<KqueueBackend>);
 
 }  // namespace rearm::detail

@@ -18,24 +18,21 @@
 
 namespace rearm::detail {
 
-class KqueueBackend {
+class KqueueBackend final : public Backend {
  public:
   static constexpr std::string_view kName = "kqueue";
-  static constexpr bool kNeedsArm = false;
 
-  KqueueBackend() = default;
-  KqueueBackend(const KqueueBackend&) = delete;
-  KqueueBackend& operator=(const KqueueBackend&) = delete;
-  ~KqueueBackend();
+  KqueueBackend() noexcept : Backend(kName, false) {}
+  ~KqueueBackend() override;
 
-  [[nodiscard]] std::error_code open();
-  [[nodiscard]] std::error_code add(int fd, Token token);
-  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest);
-  void remove(int fd);
-  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline);
-  void wake() noexcept;
+  [[nodiscard]] std::error_code open() override;
+  [[nodiscard]] std::error_code add(int fd, Token token) override;
+  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest) override;
+  void remove(int fd) override;
+  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline) override;
+  void wake() noexcept override;
 
-  [[nodiscard]] int native_handle() const noexcept { return kqueue_fd_; }
+  [[nodiscard]] int native_handle() noexcept override { return kqueue_fd_; }
 
  private:
   // How many reports are taken from the kernel at once; see EpollBackend.

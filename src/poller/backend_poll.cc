@@ -41,12 +41,11 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/errno.h"
 #include "poller/fd_flags.h"
 
 namespace rearm::detail {
 namespace {
-
-std::error_code last_error() { return {errno, std::system_category()}; }
 
 short mask_of(Ready interest) {
   int mask = 0;
@@ -270,7 +269,5 @@ void PollBackend::drain_pipe() const noexcept {
   while (::read(wake_read_fd_, bytes, sizeof(bytes)) == static_cast<ssize_t>(sizeof(bytes))) {
   }
 }
-
-static_assert(Backend<PollBackend>);
 
 }  // namespace rearm::detail

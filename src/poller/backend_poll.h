@@ -19,25 +19,22 @@
 
 namespace rearm::detail {
 
-class PollBackend {
+class PollBackend final : public Backend {
  public:
   static constexpr std::string_view kName = "poll";
-  static constexpr bool kNeedsArm = true;
 
-  PollBackend() = default;
-  PollBackend(const PollBackend&) = delete;
-  PollBackend& operator=(const PollBackend&) = delete;
-  ~PollBackend();
+  PollBackend() noexcept : Backend(kName, true) {}
+  ~PollBackend() override;
 
-  [[nodiscard]] std::error_code open();
-  [[nodiscard]] std::error_code add(int fd, Token token);
-  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest);
-  void remove(int fd);
-  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline);
-  void wake() noexcept;
+  [[nodiscard]] std::error_code open() override;
+  [[nodiscard]] std::error_code add(int fd, Token token) override;
+  [[nodiscard]] std::error_code arm(int fd, Token token, Ready interest) override;
+  void remove(int fd) override;
+  [[nodiscard]] WaitResult wait(std::span<Event> events, Deadline deadline) override;
+  void wake() noexcept override;
 
   // There is no kernel object that another loop could watch.
-  [[nodiscard]] int native_handle() const noexcept { return -1; }
+  [[nodiscard]] int native_handle() noexcept override { return -1; }
 
  private:
   static constexpr std::uint32_t kNowhere = 0xffff'ffff;

@@ -32,7 +32,7 @@ Result<std::unique_ptr<PollerCore>> PollerCore::open(std::string_view backend) {
   return std::make_unique<PollerCore>(std::move(*opened));
 }
 
-PollerCore::PollerCore(std::unique_ptr<AnyBackend> backend)
+PollerCore::PollerCore(std::unique_ptr<Backend> backend)
     : table_(DescriptorTable::instance()), backend_(std::move(backend)) {}
 
 PollerCore::~PollerCore() {

@@ -37,7 +37,7 @@ class PollerCore {
 
   // These two throw std::bad_alloc; see Poller::open() and Runtime::Runtime().
   [[nodiscard]] static Result<std::unique_ptr<PollerCore>> open(std::string_view backend);
-  explicit PollerCore(std::unique_ptr<AnyBackend> backend);
+  explicit PollerCore(std::unique_ptr<Backend> backend);
   PollerCore(const PollerCore&) = delete;
   PollerCore& operator=(const PollerCore&) = delete;
   ~PollerCore();
@@ -101,7 +101,7 @@ class PollerCore {
 
   DescriptorTable& table_;
   const std::uint32_t forks_ = DescriptorTable::forks();
-  const std::unique_ptr<AnyBackend> backend_;
+  const std::unique_ptr<Backend> backend_;
 
   // The one that is inside collect(). Guards events_.
   Atomic<bool> collecting_{false};

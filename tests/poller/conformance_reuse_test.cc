@@ -141,10 +141,10 @@ TEST_P(Conformance, ARemovedDescriptorWakesNobody) {
 }
 
 // Calls back between the kernel and the poller, when reports have been copied out of the kernel.
-class CopiedOut final : public detail::AnyBackend {
+class CopiedOut final : public detail::Backend {
  public:
-  explicit CopiedOut(std::unique_ptr<detail::AnyBackend> inner)
-      : AnyBackend(inner->name(), inner->needs_arm()), inner_(std::move(inner)) {}
+  explicit CopiedOut(std::unique_ptr<detail::Backend> inner)
+      : Backend(inner->name(), inner->needs_arm()), inner_(std::move(inner)) {}
 
   std::error_code open() override { return {}; }
   std::error_code add(int fd, Token token) override { return inner_->add(fd, token); }
@@ -163,7 +163,7 @@ class CopiedOut final : public detail::AnyBackend {
   std::function<void()> on_copied;
 
  private:
-  std::unique_ptr<detail::AnyBackend> inner_;
+  std::unique_ptr<detail::Backend> inner_;
 };
 
 // R11, R14 (HPCC-Platform#7859): the report has left the kernel when the descriptor is removed, and

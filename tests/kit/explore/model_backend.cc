@@ -9,9 +9,9 @@
 namespace rearm::detail {
 namespace {
 
-class ModelBackend final : public AnyBackend {
+class ModelBackend final : public Backend {
  public:
-  ModelBackend(std::string_view name, bool needs_arm) noexcept : AnyBackend(name, needs_arm) {}
+  ModelBackend(std::string_view name, bool needs_arm) noexcept : Backend(name, needs_arm) {}
 
   std::error_code open() override { return {}; }
   std::error_code add(int fd, Token token) override { return explore::kernel.add(fd, token); }
@@ -32,7 +32,7 @@ constexpr std::array<std::string_view, 4> kNames = {"epoll", "kqueue", "event_po
 
 std::span<const std::string_view> backend_names() noexcept { return kNames; }
 
-Result<std::unique_ptr<AnyBackend>> open_backend(std::string_view name) {
+Result<std::unique_ptr<Backend>> open_backend(std::string_view name) {
   for (const explore::Class kind : explore::kClasses) {
     if (name != explore::name_of(kind)) continue;
     const bool forgets = kind == explore::Class::kEventPort || kind == explore::Class::kPoll;

@@ -161,10 +161,10 @@ TEST_P(ReportRace, AReArmDuringAnArmLosesNeitherWish) {
 
 // A backend that holds reports back until it is told to deliver them: legal by the contract, and so
 // late that their descriptors are gone. One thread at a time waits and tells.
-class LateBackend final : public detail::AnyBackend {
+class LateBackend final : public detail::Backend {
  public:
-  explicit LateBackend(std::unique_ptr<detail::AnyBackend> inner)
-      : AnyBackend(inner->name(), inner->needs_arm()), inner_(std::move(inner)) {}
+  explicit LateBackend(std::unique_ptr<detail::Backend> inner)
+      : Backend(inner->name(), inner->needs_arm()), inner_(std::move(inner)) {}
 
   std::error_code open() override { return {}; }
   std::error_code add(int fd, Token token) override { return inner_->add(fd, token); }
@@ -189,7 +189,7 @@ class LateBackend final : public detail::AnyBackend {
  private:
   static constexpr std::size_t kAtOnce = 64;
 
-  std::unique_ptr<detail::AnyBackend> inner_;
+  std::unique_ptr<detail::Backend> inner_;
   std::vector<detail::Event> held_;
 };
 

@@ -40,10 +40,9 @@
 
 namespace rearm::test {
 
-class ForgettingBackend {
+class ForgettingBackend final : public detail::Backend {
  public:
   static constexpr std::string_view kName = "forgetting";
-  static constexpr bool kNeedsArm = true;
 
   enum class Breach : std::uint8_t {
     kArmOutsideLife,    // arm() before add() or after remove().
@@ -54,15 +53,13 @@ class ForgettingBackend {
     kAddDuringLife,     // add() of a number that was not removed.
   };
 
-  ForgettingBackend() = default;
-  ForgettingBackend(const ForgettingBackend&) = delete;
-  ForgettingBackend& operator=(const ForgettingBackend&) = delete;
-  ~ForgettingBackend() {
+  ForgettingBackend() noexcept : Backend(kName, true) {}
+  ~ForgettingBackend() override {
     if (wake_fd_ >= 0) ::close(wake_fd_);
     if (epoll_fd_ >= 0) ::close(epoll_fd_);
   }
 
-  [[nodiscard]] std::error_code open() {
+  [[nodiscard]] std::error_code open() override {
     epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd_ < 0) return last_error();
     wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -72,7 +69,7 @@ class ForgettingBackend {
     return {};
   }
 
-  [[nodiscard]] std::error_code add(int fd, Token token) {
+  [[nodiscard]] std::error_code add(int fd, Token token) override {
     epoll_event event = event_for(EPOLLONESHOT, token);
     if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0) {
       const std::uint64_t old = witness(fd).life.exchange(pack(token), detail::kRelaxed);
@@ -86,7 +83,7 @@ class ForgettingBackend {
     }
   }
 
-  [[nodiscard]] std::error_code arm(int fd, Token token, detail::Ready interest) {
+  [[nodiscard]] std::error_code arm(int fd, Token token, detail::Ready interest) override {
     Witness& seen = witness(fd);
     if (seen.arming.fetch_add(1, detail::kRelaxed) != 0) note(Breach::kArmDuringArm);
     if (on_arm) on_arm();
@@ -106,7 +103,7 @@ class ForgettingBackend {
     return error;
   }
 
-  void remove(int fd) {
+  void remove(int fd) override {
     Witness& seen = witness(fd);
     if (seen.arming.load(detail::kRelaxed) != 0) note(Breach::kRemoveDuringArm);
     if (::fcntl(fd, F_GETFD) < 0) note(Breach::kRemoveAfterClose);
@@ -115,7 +112,8 @@ class ForgettingBackend {
     (void)::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, &unused);
   }
 
-  [[nodiscard]] detail::WaitResult wait(std::span<detail::Event> events, Deadline deadline) {
+  [[nodiscard]] detail::WaitResult wait(std::span<detail::Event> events,
+                                        Deadline deadline) override {
     const std::size_t size = std::min(events.size(), batch_.size());
     const int count = wait_kernel(static_cast<int>(size), deadline);
     if (count > 0 && on_report) on_report();
@@ -132,14 +130,14 @@ class ForgettingBackend {
     return result;
   }
 
-  void wake() noexcept {
+  void wake() noexcept override {
     const int saved_errno = errno;
     const std::uint64_t one = 1;
     (void)!::write(wake_fd_, &one, sizeof(one));
     errno = saved_errno;
   }
 
-  [[nodiscard]] int native_handle() const noexcept { return epoll_fd_; }
+  [[nodiscard]] int native_handle() noexcept override { return epoll_fd_; }
 
   // Called in the middle of arm(), under the descriptor's lock; and when a report has been taken
   // from the kernel, before anybody has looked at it. For tests that must hit a window every time.
@@ -214,7 +212,5 @@ class ForgettingBackend {
   std::unique_ptr<std::array<Witness, kNumbers>> witnesses_ =
       std::make_unique<std::array<Witness, kNumbers>>();
 };
-
-static_assert(detail::Backend<ForgettingBackend>);
 
 }  // namespace rearm::test

@@ -46,18 +46,18 @@ template struct PollerDoor<&Poller::core_>;
 }
 
 // A poller over a backend that is open already.
-[[nodiscard]] inline Poller poller_over(std::unique_ptr<detail::AnyBackend> backend) {
+[[nodiscard]] inline Poller poller_over(std::unique_ptr<detail::Backend> backend) {
   Poller poller = Poller::open({.backend = Poller::backends().front()}).value();
   core_of(poller) = std::make_unique<detail::PollerCore>(std::move(backend));
   return poller;
 }
 
 // For tests that put something between the poller and its backend.
-[[nodiscard]] inline Result<std::unique_ptr<detail::AnyBackend>> open_tested_backend(
+[[nodiscard]] inline Result<std::unique_ptr<detail::Backend>> open_tested_backend(
     std::string_view name) {
 #if defined(__linux__)
   if (name == ForgettingBackend::kName) {
-    auto backend = std::make_unique<detail::BackendAdapter<ForgettingBackend>>();
+    auto backend = std::make_unique<ForgettingBackend>();
     if (const std::error_code error = backend->open()) return std::unexpected(error);
     return backend;
   }

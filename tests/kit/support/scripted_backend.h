@@ -21,7 +21,7 @@
 
 namespace rearm::test {
 
-class ScriptedBackend final : public detail::AnyBackend {
+class ScriptedBackend final : public detail::Backend {
  public:
   struct Arm {
     int fd;
@@ -31,7 +31,7 @@ class ScriptedBackend final : public detail::AnyBackend {
 
   enum class Kind : std::uint8_t { kRemembers, kForgets };
 
-  explicit ScriptedBackend(Kind kind) : AnyBackend("scripted", kind == Kind::kForgets) {}
+  explicit ScriptedBackend(Kind kind) : Backend("scripted", kind == Kind::kForgets) {}
 
   // The next batch, and whether wake() is said to have been among the reasons to return.
   void push(std::vector<detail::Event> events, bool woken = false) {
