@@ -19,7 +19,13 @@ Result<UdpSocket> UdpSocket::bind(const SocketAddress& address, const Options& o
   const int fd = socket->fd();
   std::error_code error;
   if (options.reuse_address) error = detail::set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  if (!error && options.reuse_port) error = detail::set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (!error && options.reuse_port) {
+#if defined(SO_REUSEPORT)
+    error = detail::set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+#else
+    error = Errc::kNotSupported;
+#endif
+  }
   if (!error) error = detail::bind_socket(fd, address);
   if (error) return std::unexpected(error);
   auto adopted =

@@ -35,11 +35,17 @@ constexpr int kForStacks = 0;
 
 // Says that the contents of pages are not needed, so that the system may have them back. Linux does
 // so at once by another name, by which the others only mean that they are not needed soon.
+void forget(std::byte* address, std::size_t bytes) noexcept {
 #if defined(__linux__)
-constexpr int kForget = MADV_DONTNEED;
+  ::madvise(address, bytes, MADV_DONTNEED);
+#elif defined(__sun)
+  // Its headers hide madvise() from C++ compilers. Fresh pages take the place of the old ones.
+  (void)::mmap(address, bytes, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | kReserveNothing, -1, 0);
 #else
-constexpr int kForget = MADV_FREE;
+  ::madvise(address, bytes, MADV_FREE);
 #endif
+}
 
 constexpr std::size_t kStacksPerMapping = 64;
 
@@ -137,7 +143,7 @@ void StackPool::give_back(Stack* list, std::size_t count) {
     // The first page stays: it holds the Stack, and every fiber needs it.
     std::byte* const keep = reinterpret_cast<std::byte*>(reinterpret_cast<std::uintptr_t>(stack) /
                                                          page_bytes_ * page_bytes_);
-    ::madvise(stack->base, static_cast<std::size_t>(keep - stack->base), kForget);
+    forget(stack->base, static_cast<std::size_t>(keep - stack->base));
   }
   MutexLock lock(mu_);
   last->next_free = free_;

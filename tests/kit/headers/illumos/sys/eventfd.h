@@ -1,0 +1,3 @@
+// Linux' own; the few that illumos has, too, are there for programs of Linux.
+#pragma once
+#error "<sys/eventfd.h> is Linux' own"
