@@ -32,11 +32,11 @@ class Runtime {
  public:
   struct Options {
     // How many threads run fibers, the one that calls run() among them. 0: one for each processor
-    // that this process may use.
+    // that this process may use. At most 4096.
     std::size_t workers = 0;
 
-    // Address space of each fiber's stack, rounded up to pages, 16 KiB at least. Only what is
-    // touched costs memory. docs/decisions/0002-stacks.md gives the reasons for the default.
+    // Address space of each fiber's stack, rounded up to pages; 16 KiB at least, 1 TiB at most.
+    // Only what is touched costs memory. docs/decisions/0002-stacks.md gives the reasons for the default.
     std::size_t stack_bytes = 256 * 1024;
 
     // See Poller::Options::backend.
@@ -57,8 +57,9 @@ class Runtime {
     Poller::Stats poller = {};
   };
 
-  // Throws std::system_error if the poller cannot be opened (Errc::kUnknownBackend; the kernel's
-  // errors, such as EMFILE), and std::bad_alloc if memory is exhausted.
+  // Throws std::system_error if an option is out of its range (Errc::kInvalidArgument; the text
+  // names it) or the poller cannot be opened (Errc::kUnknownBackend; the kernel's errors, such as
+  // EMFILE), and std::bad_alloc if memory is exhausted.
   explicit Runtime(const Options& options);
   Runtime() : Runtime(Options{}) {}
   Runtime(const Runtime&) = delete;

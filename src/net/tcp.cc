@@ -85,6 +85,8 @@ Result<void> TcpStream::set_linger(int seconds) {
 // --- Listeners. ---
 
 Result<TcpListener> TcpListener::bind(const SocketAddress& address, const Options& options) {
+  // The kernel would take it for the largest backlog there is (listen(2)).
+  if (options.backlog < 0) return std::unexpected(Errc::kInvalidArgument);
   if (!detail::is_of(detail::Family::kIp, address)) return std::unexpected(Errc::kInvalidArgument);
   auto socket = detail::open_socket(address, SOCK_STREAM);
   if (!socket) return std::unexpected(socket.error());

@@ -61,6 +61,8 @@ Result<std::pair<UnixStream, UnixStream>> UnixStream::pair() {
 // --- Listeners. ---
 
 Result<UnixListener> UnixListener::bind(const SocketAddress& address, const Options& options) {
+  // The kernel would take it for the largest backlog there is (listen(2)).
+  if (options.backlog < 0) return std::unexpected(Errc::kInvalidArgument);
   if (!detail::is_of(detail::Family::kUnix, address)) {
     return std::unexpected(Errc::kInvalidArgument);
   }

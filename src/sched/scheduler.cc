@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "sched/options.h"
 #include "sched/overflow.h"
 
 #if defined(__linux__)
@@ -68,10 +69,11 @@ struct Scheduler::Threads {
 
 Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
     : runtime_(runtime),
-      stacks_(options.stack_bytes),
+      stacks_(checked(options).stack_bytes),
       poller_(open_poller(options.backend)),
       report_stack_overflow_(options.report_stack_overflow) {
-  const std::size_t workers = options.workers == 0 ? usable_processors() : options.workers;
+  const std::size_t workers =
+      options.workers == 0 ? std::min(usable_processors(), kMaxWorkers) : options.workers;
   for (std::size_t i = 0; i < workers; ++i) {
     processors_.push_back(std::make_unique<Processor>(
         stacks_, workers > 1 ? RunQueue::Thieves::kSome : RunQueue::Thieves::kNone));

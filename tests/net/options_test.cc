@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -69,6 +70,22 @@ TEST_P(OptionsTest, BufferSizesReachTheKernel) {
       EXPECT_GE(bytes, kBytes);
       EXPECT_LE(bytes, 2 * kBytes);  // Linux doubles it.
     }
+  });
+}
+
+TEST_P(OptionsTest, ANegativeBacklogIsRefusedBeforeAnythingIsBound) {
+  test::SocketDirectory directory;
+  const SocketAddress path = directory.fresh();
+  run([&] {
+    for (const int backlog : {-1, std::numeric_limits<int>::min()}) {
+      expect_error(TcpListener::bind(SocketAddress::ipv4_loopback(0), {.backlog = backlog}),
+                   Errc::kInvalidArgument);
+      expect_error(UnixListener::bind(path, {.backlog = backlog}), Errc::kInvalidArgument);
+    }
+    for (const int backlog : {0, 1, std::numeric_limits<int>::max()}) {
+      (void)expect_value(TcpListener::bind(SocketAddress::ipv4_loopback(0), {.backlog = backlog}));
+    }
+    (void)expect_value(UnixListener::bind(path, {.backlog = std::numeric_limits<int>::max()}));
   });
 }
 

@@ -1,7 +1,12 @@
 // What each strategy tries, and that it finds what it promises.
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -30,6 +35,33 @@ TEST_P(StrategyTest, FindsNothingInTheCorrectedProgram) {
 INSTANTIATE_TEST_SUITE_P(All, StrategyTest,
                          ::testing::Values(Strategy::kRandom, Strategy::kPct,
                                            Strategy::kExhaustive));
+
+// The first run fails for whatever reason comes first. What a number does is up to what it means;
+// that it does not upset the arithmetic of the explorer is the same for all.
+TEST_P(StrategyTest, TakesEveryNumberThereIs) {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+  constexpr auto kNanoseconds = std::numeric_limits<std::chrono::nanoseconds::rep>::max();
+  for (const std::uint64_t seed : {std::uint64_t{0}, kMost}) {
+    for (const std::uint64_t steps : {std::uint64_t{0}, std::uint64_t{1}, kMost}) {
+      for (const std::uint64_t runs : {std::uint64_t{0}, kMost}) {
+        const std::chrono::nanoseconds patience(seed == 0 ? -kNanoseconds - 1 : kNanoseconds);
+        const Report report =
+            testing::explore([] { throw std::runtime_error("at once"); },
+                             quietly({.strategy = GetParam(),
+                                      .seed = seed,
+                                      .runs = runs,
+                                      .delays = static_cast<unsigned>(steps),
+                                      .max_steps = steps,
+                                      .patience = patience,
+                                      .stack_bytes = static_cast<std::size_t>(steps % 4096)}));
+        EXPECT_EQ(report.runs, runs == 0 ? 0U : 1U);
+        EXPECT_EQ(report.failure.has_value(), runs != 0);
+      }
+    }
+  }
+  EXPECT_THROW((void)testing::explore([] {}, {.stack_bytes = std::size_t{1} << 62}),
+               std::system_error);
+}
 
 class ExhaustiveTest : public ExploreTest {};
 

@@ -47,7 +47,7 @@ class TcpListener : private Socket {
   TcpListener() noexcept = default;
 
   // Binds and listens. Port 0 takes a free one; local_address() tells which. Never parks.
-  // Errors: EADDRINUSE, EACCES, EADDRNOTAVAIL and the like.
+  // Errors: EADDRINUSE, EACCES, EADDRNOTAVAIL and the like; kInvalidArgument (a negative backlog).
   [[nodiscard]] static Result<TcpListener> bind(const SocketAddress& address,
                                                 const Options& options);
   [[nodiscard]] static Result<TcpListener> bind(const SocketAddress& address) {

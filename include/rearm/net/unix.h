@@ -42,7 +42,8 @@ class UnixListener : private Socket {
 
   UnixListener() noexcept = default;
 
-  // Errors: EADDRINUSE, EACCES, ENOENT and the like. Never parks.
+  // Errors: EADDRINUSE, EACCES, ENOENT and the like; kInvalidArgument (a negative backlog). Never
+  // parks.
   [[nodiscard]] static Result<UnixListener> bind(const SocketAddress& address,
                                                  const Options& options);
   [[nodiscard]] static Result<UnixListener> bind(const SocketAddress& address) {
