@@ -36,7 +36,8 @@ class Runtime {
     std::size_t workers = 0;
 
     // Address space of each fiber's stack, rounded up to pages; 16 KiB at least, 1 TiB at most.
-    // Only what is touched costs memory. docs/decisions/0002-stacks.md gives the reasons for the default.
+    // Only what is touched costs memory. docs/decisions/0002-stacks.md gives the reasons for the
+    // default.
     std::size_t stack_bytes = 256 * 1024;
 
     // See Poller::Options::backend.
@@ -98,6 +99,12 @@ class Runtime {
   // until run() returns, end with Errc::kCancelled. Joins do not: they wait for fibers that end.
   // From any thread; not from a signal handler.
   void request_stop();
+
+  // Gives the memory of all stacks that are not in use back to the system, now. Without it, it goes
+  // by itself: what a burst of fibers has needed, down to a tenth within ten seconds; all of it
+  // when run() returns. Stacks at hand in the cache of a worker that is running a fiber just now,
+  // 64 at most, are left out. From any thread; never parks, and takes a few microseconds a stack.
+  void trim();
 
   // The runtime of the calling fiber, or nullptr on a plain thread.
   [[nodiscard]] static Runtime* current() noexcept;

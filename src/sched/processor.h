@@ -36,6 +36,9 @@ class alignas(64) Processor {
   Atomic<std::uint64_t> spawned{0};
   Atomic<std::uint64_t> ended{0};
 
+  // As they were when the last period of the stacks ended (stack_trimmer.h, whoever is busy there).
+  std::uint64_t switches_of_last_period = 0;
+
   static void count(Atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(kRelaxed) + 1, kRelaxed);
   }

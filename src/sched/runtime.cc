@@ -20,6 +20,8 @@ void Runtime::request_stop() {
   scheduler_->request_stop();
 }
 
+void Runtime::trim() { scheduler_->trim_all(); }
+
 Runtime* Runtime::current() noexcept {
   detail::Worker* const worker = detail::Worker::current();
   return worker == nullptr ? nullptr : &worker->scheduler().runtime();

@@ -151,6 +151,7 @@ void Scheduler::run() {
   threads_->run(0);
   stop_threads();
   for (const auto& processor : processors_) processor->stacks.flush();
+  stacks_.trim();
   // Nobody polls any more: plain threads that still wait must not wait for ever. One that is about
   // to park is withdrawn and looks again, so waits are refused until somebody polls again.
   WaiterList left = poller_->cancel_all(WakeReason::kCancelled);
@@ -177,6 +178,13 @@ void Scheduler::bury(Fiber& fiber) {
     stack.next_free = nullptr;
     stacks_.give_back(&stack, 1);
   }
+}
+
+void Scheduler::trim_all() {
+  Worker* const worker = Worker::current();
+  if (worker != nullptr && &worker->scheduler() == this) worker->processor().stacks.flush();
+  for (const auto& processor : processors_) processor->stacks.reclaim();
+  stacks_.trim();
 }
 
 // No counter is shared by those who spawn and end fibers; each processor has its own two, which
@@ -263,10 +271,10 @@ std::int64_t Scheduler::earliest_timer_ns() const noexcept {
 }
 
 WaiterList Scheduler::kernel_wait(std::int64_t limit_ns) {
-  std::int64_t until_ns = std::min(limit_ns, earliest_timer_ns());
+  std::int64_t until_ns = std::min(limit_ns, earliest_due_ns());
   for (;;) {
     kernel_until_ns_.store(until_ns, kSeqCst);  // Pairs with timer_started() and wake_one().
-    const std::int64_t again_ns = earliest_timer_ns();
+    const std::int64_t again_ns = earliest_due_ns();
     if (again_ns >= until_ns) break;
     until_ns = again_ns;
   }

@@ -18,6 +18,7 @@
 // Lock order. Every lock here is a leaf; see base/mutex.h.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -34,6 +35,7 @@
 #include "sched/idle.h"
 #include "sched/monitor.h"
 #include "sched/processor.h"
+#include "sched/stack_trimmer.h"
 #include "sched/worker.h"
 
 namespace rearm::detail {
@@ -73,6 +75,16 @@ class Scheduler {
   void bury(Fiber& fiber);
   // Ends run() if no fiber is left. A worker calls this when it has nothing else to do.
   void finish_if_all_ended();
+
+  // Gives back memory of stacks, if a batch of that is due. Whether one was done: then there may be
+  // other work by now. By a worker, between two fibers.
+  [[nodiscard]] bool trim_stacks(Processor& own) {
+    const StackTrimmer::Outcome outcome = trimmer_.step(processors_, own);
+    if (outcome == StackTrimmer::Outcome::kSet) timer_started(trimmer_.due_ns());
+    return outcome == StackTrimmer::Outcome::kWorked;
+  }
+  // Gives back all that can be, now.
+  void trim_all();
 
   // Around a worker's rest.
   void worker_rests() {
@@ -155,9 +167,13 @@ class Scheduler {
 
   [[nodiscard]] std::uint64_t alive() const noexcept;
   [[nodiscard]] std::int64_t earliest_timer_ns() const noexcept;
+  [[nodiscard]] std::int64_t earliest_due_ns() const noexcept {
+    return std::min(earliest_timer_ns(), trimmer_.due_ns());
+  }
 
   Runtime& runtime_;
   StackPool stacks_;
+  StackTrimmer trimmer_{stacks_};
   std::unique_ptr<PollerCore> poller_;
   std::vector<std::unique_ptr<Processor>> processors_;
   const bool report_stack_overflow_;

@@ -1,72 +1,27 @@
 #include "sched/stack.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <limits>
+#include <memory>
 #include <new>
+#include <utility>
 
-#include "base/atomic.h"
 #include "base/check.h"
-
-// Linux 6.13; glibc 2.36 does not name it yet.
-#if defined(__linux__) && !defined(MADV_GUARD_INSTALL)
-#define MADV_GUARD_INSTALL 102
-#endif
 
 namespace rearm::detail {
 namespace {
-
-// Pages that are never touched need no swap behind them.
-#if defined(MAP_NORESERVE)
-constexpr int kReserveNothing = MAP_NORESERVE;
-#else
-constexpr int kReserveNothing = 0;
-#endif
-
-// OpenBSD runs on no other pages. FreeBSD means something else by the name, a region that grows
-// down from its top (mmap(2) of each).
-#if defined(MAP_STACK) && !defined(__FreeBSD__)
-constexpr int kForStacks = MAP_STACK;
-#else
-constexpr int kForStacks = 0;
-#endif
-
-// Says that the contents of pages are not needed, so that the system may have them back. Linux does
-// so at once by another name, by which the others only mean that they are not needed soon.
-void forget(std::byte* address, std::size_t bytes) noexcept {
-#if defined(__linux__)
-  ::madvise(address, bytes, MADV_DONTNEED);
-#elif defined(__sun)
-  // Its headers hide madvise() from C++ compilers. Fresh pages take the place of the old ones.
-  (void)::mmap(address, bytes, PROT_READ | PROT_WRITE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | kReserveNothing, -1, 0);
-#else
-  ::madvise(address, bytes, MADV_FREE);
-#endif
-}
-
-constexpr std::size_t kStacksPerMapping = 64;
-
-// All within the first page, with room left for a fiber of ordinary depth.
-constexpr std::size_t kColours = 16;
-constexpr std::size_t kColourStep = 64;
 
 std::size_t round_up(std::size_t bytes, std::size_t unit) {
   return (bytes + unit - 1) / unit * unit;
 }
 
-bool install_guard(std::byte* address, std::size_t bytes) noexcept {
-#if defined(MADV_GUARD_INSTALL)
-  static Atomic<bool> has_guard_install{true};
-  if (has_guard_install.load(kRelaxed)) {
-    if (::madvise(address, bytes, MADV_GUARD_INSTALL) == 0) return true;
-    if (errno != EINVAL) return false;
-    has_guard_install.store(false, kRelaxed);
+void delete_all(StackSlabList& slabs) {
+  while (StackSlab* const slab = slabs.front()) {
+    StackSlabList::remove(*slab);
+    delete slab;
   }
-#endif
-  return ::mprotect(address, bytes, PROT_NONE) == 0;
 }
 
 }  // namespace
@@ -76,79 +31,116 @@ std::size_t StackPool::system_page_bytes() noexcept {
 }
 
 StackPool::StackPool(std::size_t stack_bytes, std::size_t page_bytes)
-    : page_bytes_(page_bytes),
-      guard_bytes_(round_up(kMinGuardBytes, page_bytes_)),
-      stack_bytes_(round_up(std::max(stack_bytes, kMinStackBytes), page_bytes_)) {}
+    : shape_{.stack_bytes = round_up(std::max(stack_bytes, kMinStackBytes), page_bytes),
+             .guard_bytes = round_up(kMinGuardBytes, page_bytes),
+             .page_bytes = page_bytes} {}
 
 StackPool::~StackPool() {
   REARM_CHECK(taken_ == 0, "a runtime was destroyed while fibers still have their stacks");
-  for (const Mapping& mapping : mappings_) ::munmap(mapping.address, mapping.bytes);
+  for (StackSlabList* const slabs : {&warm_, &cold_, &full_, &vacated_, &lost_}) {
+    delete_all(*slabs);
+  }
 }
 
+// --- Taking. ---
+
 Stack* StackPool::take() {
-  MutexLock lock(mu_);
-  Stack* stack = free_;
-  if (stack != nullptr) {
-    free_ = stack->next_free;
-  } else {
-    if (fresh_ == fresh_end_ && !map_more()) return nullptr;
-    if (!install_guard(fresh_, guard_bytes_)) return nullptr;
-    stack = carve(fresh_ + guard_bytes_, colour_);
-    fresh_ += guard_bytes_ + stack_bytes_;
-    colour_ = (colour_ + 1) % kColours;
+  for (;;) {
+    StackSlab* slab = nullptr;
+    unsigned index = 0;
+    {
+      MutexLock lock(mu_);
+      Stack* const stack = take_warm();
+      slab = cold_.front();
+      if (stack != nullptr || slab != nullptr) most_taken_ = std::max(most_taken_, ++taken_);
+      if (stack != nullptr) return stack;
+      if (slab != nullptr) {
+        index = slab->take_cold();
+        place(*slab);
+      }
+    }
+    if (slab == nullptr) {
+      if (!add_slab()) return nullptr;
+      continue;
+    }
+    if (Stack* const stack = slab->prepare(index)) return stack;
+    MutexLock lock(mu_);
+    slab->give_cold(std::uint32_t{1} << index);
+    place(*slab);
+    --taken_;
+    return nullptr;
   }
-  ++taken_;
+}
+
+Stack* StackPool::take_warm() {
+  StackSlab* const slab = warm_.front();
+  if (slab == nullptr) return nullptr;
+  Stack* const stack = slab->take_warm();
+  warm_count_.store(warm_count_.load(kRelaxed) - 1, kRelaxed);
+  if (!slab->has_warm()) place(*slab);
   return stack;
 }
 
-bool StackPool::map_more() {
-  const std::size_t unit = guard_bytes_ + stack_bytes_;
-  for (const std::size_t stacks : {kStacksPerMapping, std::size_t{1}}) {
-    const std::size_t bytes = unit * stacks;
-    void* const address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | kReserveNothing | kForStacks, -1, 0);
-    if (address == MAP_FAILED) continue;
-#if defined(MADV_NOHUGEPAGE)
-    // A huge page would make the first touch of one stack pay for all of its neighbours.
-    ::madvise(address, bytes, MADV_NOHUGEPAGE);
-#endif
-    try {
-      mappings_.push_back({address, bytes});
-    } catch (const std::bad_alloc&) {
-      ::munmap(address, bytes);
-      return false;
-    }
-    fresh_ = static_cast<std::byte*>(address);
-    fresh_end_ = fresh_ + bytes;
+bool StackPool::add_slab() {
+  if (reopen_slab()) return true;
+  unsigned ordinal = 0;
+  {
+    MutexLock lock(mu_);
+    ordinal = slabs_made_++;
+  }
+  for (const unsigned stacks : {shape_.stacks_per_slab(), 1U}) {
+    std::unique_ptr<StackSlab> slab(new (std::nothrow) StackSlab(*this, shape_, stacks, ordinal));
+    if (slab == nullptr) return false;
+    if (!slab->map()) continue;
+    MutexLock lock(mu_);
+    ++slabs_open_;
+    place(*slab.release());
     return true;
   }
   return false;
 }
 
-// The Stack itself lives in the topmost bytes of its memory, which the fiber touches anyway.
-Stack* StackPool::carve(std::byte* address, std::size_t colour) const noexcept {
-  std::byte* const top = address + stack_bytes_ - colour * kColourStep;
-  std::byte* const place = top - round_up(sizeof(Stack), kColourStep);
-  auto* const stack = new (place) Stack;
-  stack->base = address;
-  stack->bytes = static_cast<std::size_t>(place - address);
-  return stack;
+bool StackPool::reopen_slab() {
+  StackSlab* slab = nullptr;
+  {
+    MutexLock lock(mu_);
+    slab = vacated_.front();
+    if (slab == nullptr) return false;
+    StackSlabList::remove(*slab);
+  }
+  const bool is_open = slab->open_again();
+  MutexLock lock(mu_);
+  if (is_open) {
+    ++slabs_open_;
+    slab->give_all_cold();
+    place(*slab);
+  } else {
+    vacated_.push_front(*slab);
+  }
+  return is_open;
 }
+
+// Into the list where a slab belongs, after its stacks have changed.
+void StackPool::place(StackSlab& slab) {
+  const bool is_free = slab.is_free();
+  StackSlabList& list = slab.has_warm() ? warm_ : slab.has_cold() ? cold_ : full_;
+  if (list.has(slab) && !is_free) return;
+  StackSlabList::remove(slab);
+  is_free ? list.push_back(slab) : list.push_front(slab);
+}
+
+// --- Giving back. ---
 
 void StackPool::give_back(Stack* list, std::size_t count) {
   if (list == nullptr) return;
-  Stack* last = list;
-  for (Stack* stack = list; stack != nullptr; stack = stack->next_free) {
-    last = stack;
-    // The first page stays: it holds the Stack, and every fiber needs it.
-    std::byte* const keep = reinterpret_cast<std::byte*>(reinterpret_cast<std::uintptr_t>(stack) /
-                                                         page_bytes_ * page_bytes_);
-    forget(stack->base, static_cast<std::size_t>(keep - stack->base));
-  }
   MutexLock lock(mu_);
-  last->next_free = free_;
-  free_ = list;
+  while (list != nullptr) {
+    Stack& stack = *std::exchange(list, list->next_free);
+    stack.slab->give_warm(stack);
+    place(*stack.slab);
+  }
   taken_ -= count;
+  warm_count_.store(warm_count_.load(kRelaxed) + count, kRelaxed);
 }
 
 std::size_t StackPool::taken() const {
@@ -156,10 +148,66 @@ std::size_t StackPool::taken() const {
   return taken_;
 }
 
+void StackPool::end_period() {
+  MutexLock lock(mu_);
+  mark_ = std::max(most_taken_, mark_ / 2);
+  most_taken_ = taken_;
+}
+
+bool StackPool::trim_surplus() {
+  std::size_t surplus = 0;
+  {
+    MutexLock lock(mu_);
+    const std::size_t all = taken_ + warm_count_.load(kRelaxed);
+    surplus = all - std::min(all, std::max(mark_, most_taken_));
+  }
+  return surplus != 0 && trim_slab(surplus) != 0;
+}
+
+void StackPool::trim() {
+  while (trim_slab(std::numeric_limits<std::size_t>::max()) != 0) {
+  }
+}
+
+// The slab that is the least in use. The last one that is open is not vacated, so that a small
+// runtime which works now and then does not map it each time. Returns how many stacks.
+std::size_t StackPool::trim_slab(std::size_t at_most) {
+  StackSlab* slab = nullptr;
+  Stack* stacks = nullptr;
+  unsigned count = 0;
+  bool vacates = false;
+  {
+    MutexLock lock(mu_);
+    slab = warm_.back();
+    if (slab == nullptr) return 0;
+    vacates = slab->is_free() && slab->warm_count() <= at_most && slabs_open_ > 1;
+    count = static_cast<unsigned>(std::min<std::size_t>(at_most, slab->warm_count()));
+    stacks = slab->take_oldest(count);
+    warm_count_.store(warm_count_.load(kRelaxed) - count, kRelaxed);
+    if (vacates) {
+      StackSlabList::remove(*slab);
+      --slabs_open_;
+    } else {
+      place(*slab);
+    }
+  }
+  if (vacates) {
+    const bool is_vacated = slab->vacate();
+    MutexLock lock(mu_);
+    (is_vacated ? vacated_ : lost_).push_front(*slab);
+  } else {
+    const std::uint32_t indices = slab->clean(stacks);
+    MutexLock lock(mu_);
+    slab->give_cold(indices);
+    place(*slab);
+  }
+  return count;
+}
+
+// --- The cache of a processor. ---
+
 void StackCache::flush() {
-  pool_.give_back(free_, count_);
-  free_ = nullptr;
-  count_ = 0;
+  pool_.give_back(std::exchange(free_, nullptr), std::exchange(count_, 0));
 }
 
 void StackCache::flush_half() {
@@ -170,6 +218,25 @@ void StackCache::flush_half() {
   newest->next_free = nullptr;
   const std::size_t count = count_ - kCapacity / 2;
   count_ = kCapacity / 2;
+  pool_.give_back(list, count);
+}
+
+// Release: pairs with reclaim().
+void StackCache::lend() noexcept {
+  if (count_ <= kFew) return;
+  lent_.store(std::exchange(free_, nullptr), kRelease);
+}
+
+void StackCache::take_back() noexcept {
+  if (count_ == 0 || free_ != nullptr) return;  // Nothing is lent.
+  free_ = lent_.exchange(nullptr, kAcquire);
+  if (free_ == nullptr) count_ = 0;
+}
+
+void StackCache::reclaim() {
+  Stack* const list = lent_.exchange(nullptr, kAcqRel);
+  std::size_t count = 0;
+  for (const Stack* stack = list; stack != nullptr; stack = stack->next_free) ++count;
   pool_.give_back(list, count);
 }
 

@@ -1,64 +1,53 @@
-// Stacks for fibers: mapped in groups, guarded, pooled; only touched pages cost memory.
+// Stacks for fibers: guarded, pooled, given back when they are not needed any more.
 //
-// What this is. A StackPool for each scheduler and a StackCache for each processor in front of it.
-// take() returns a stack of the pool's size with a guard below it: a fiber that runs over the end
-// touches the guard and is reported by name (overflow.h) instead of writing into its neighbour.
+// What this is. A StackPool for each size and a StackCache for each processor in front of that of
+// the runtime's own size. take() returns a stack with a guard below it: a fiber that runs over the
+// end touches the guard and is reported by name (overflow.h) instead of writing into its neighbour.
 //
-// How it works. Address space is reserved for many stacks at once, so that mapping is not a system
-// call per fiber. The guard is made with MADV_GUARD_INSTALL (Linux 6.13), which marks pages in the
-// page table and does not split the mapping; before it, with mprotect, which costs a mapping per
-// stack and so meets vm.max_map_count (65,530 by default) at about 32,000 fibers. Stacks are reused
-// last in first out. What a stack has touched beyond its first page is given back when it leaves a
-// processor's cache, not on every exit: the next fiber touches the same pages again.
+// How it works. Stacks lie in slabs (stack_slab.h). They are reused last in first out, slabs that
+// are free as a whole last of all, so that slabs become free as a whole. A stack that is given back
+// keeps the memory that it has touched: the next fiber touches the same pages again, and a load
+// that comes and goes makes no system calls. What is kept beyond a mark is given back. The mark is
+// the highest number of stacks that were taken at once in the last period, and halves from one
+// period to the next; stack_trimmer.h says how long that is, and who does it.
 //
-// Each stack starts a few cache lines below its top, a different number from one to the next
-// ("colour"): otherwise all fibers would compete for the same few sets of the cache.
+// How long the lock is held. For a few list operations a stack, and at most as many stacks as a
+// cache holds; system calls are made without it.
 //
-// Who may call. StackPool from any thread; a StackCache from its processor's worker only.
+// Who may call. StackPool from any thread; a StackCache from its processor's worker only, but for
+// reclaim().
 //
-// Numbers and the choice of the default size: docs/decisions/0002-stacks.md.
+// Numbers and the choice of the default size: docs/decisions/0002-stacks.md, 0013-stack-memory.md.
 #pragma once
 
 #include <cstddef>
-#include <vector>
 
 #include "base/annotations.h"
+#include "base/atomic.h"
 #include "base/mutex.h"
-#include "sched/stack_context.h"
+#include "sched/stack_slab.h"
 
 namespace rearm::detail {
 
-// A value that names a stack; whoever holds it owns it.
-struct Stack {
-  std::byte* base = nullptr;  // The lowest usable byte; the guard lies below.
-  std::size_t bytes = 0;
-  Stack* next_free = nullptr;  // The pools'.
-
-  [[nodiscard]] std::byte* top() const noexcept { return base + bytes; }
-  [[nodiscard]] bool guards(const void* address, std::size_t guard_bytes) const noexcept {
-    const auto* const byte = static_cast<const std::byte*>(address);
-    return byte < base && byte >= base - guard_bytes;
-  }
-};
-
 class StackPool {
  public:
+  static constexpr std::size_t kMinStackBytes = 16 * 1024;
   // Large enough that a frame cannot step over it in one go unless it is larger than this.
   static constexpr std::size_t kMinGuardBytes = 16 * 1024;
-  static constexpr std::size_t kMinStackBytes = 16 * 1024;
 
   // The system's page, at most 64 KiB on the kernels there are: a guard may be larger than asked.
   [[nodiscard]] static std::size_t system_page_bytes() noexcept;
 
-  // `stack_bytes` is rounded up to whole pages, and so is the guard.
+  // `stack_bytes` is rounded up to whole pages, and so is the guard. REQUIRES: kMaxStackBytes at
+  // most (options.h).
   explicit StackPool(std::size_t stack_bytes, std::size_t page_bytes = system_page_bytes());
   StackPool(const StackPool&) = delete;
   StackPool& operator=(const StackPool&) = delete;
   // REQUIRES: every stack is back.
   ~StackPool();
 
-  [[nodiscard]] std::size_t stack_bytes() const noexcept { return stack_bytes_; }
-  [[nodiscard]] std::size_t guard_bytes() const noexcept { return guard_bytes_; }
+  [[nodiscard]] std::size_t stack_bytes() const noexcept { return shape_.stack_bytes; }
+  [[nodiscard]] std::size_t guard_bytes() const noexcept { return shape_.guard_bytes; }
 
   // A stack, or nullptr when memory, address space or mappings are exhausted.
   [[nodiscard]] Stack* take() REARM_EXCLUDES(mu_);
@@ -68,31 +57,49 @@ class StackPool {
 
   // How many stacks are in use, or in a cache.
   [[nodiscard]] std::size_t taken() const REARM_EXCLUDES(mu_);
+  // How many are free and hold memory. A hint, without the lock.
+  [[nodiscard]] std::size_t warm() const noexcept { return warm_count_.load(kRelaxed); }
+
+  // --- Giving memory back. ---
+
+  // A period is over: lowers the mark. From then on trim_surplus() gives back what is beyond it.
+  void end_period() REARM_EXCLUDES(mu_);
+  // Gives back what is beyond the mark, up to a slab. False if there is nothing.
+  bool trim_surplus() REARM_EXCLUDES(mu_);
+  // Gives back the memory of all stacks that are free.
+  void trim() REARM_EXCLUDES(mu_);
 
  private:
-  struct Mapping {
-    void* address;
-    std::size_t bytes;
-  };
+  [[nodiscard]] Stack* take_warm() REARM_REQUIRES(mu_);
+  bool add_slab() REARM_EXCLUDES(mu_);
+  bool reopen_slab() REARM_EXCLUDES(mu_);
+  void place(StackSlab& slab) REARM_REQUIRES(mu_);
+  std::size_t trim_slab(std::size_t at_most) REARM_EXCLUDES(mu_);
 
-  bool map_more() REARM_REQUIRES(mu_);
-  [[nodiscard]] Stack* carve(std::byte* address, std::size_t colour) const noexcept;
-
-  const std::size_t page_bytes_;
-  const std::size_t guard_bytes_;
-  const std::size_t stack_bytes_;
+  const StackShape shape_;
 
   mutable Mutex mu_;
-  std::vector<Mapping> mappings_ REARM_GUARDED_BY(mu_);
-  Stack* free_ REARM_GUARDED_BY(mu_) = nullptr;
-  std::byte* fresh_ REARM_GUARDED_BY(mu_) = nullptr;  // Mapped, not yet carved.
-  std::byte* fresh_end_ REARM_GUARDED_BY(mu_) = nullptr;
+  // Of the slabs that have free stacks those with warm ones, free as a whole at the back; those
+  // with cold ones only; and those that have none of either.
+  StackSlabList warm_ REARM_GUARDED_BY(mu_);
+  StackSlabList cold_ REARM_GUARDED_BY(mu_);
+  StackSlabList full_ REARM_GUARDED_BY(mu_);
+  StackSlabList vacated_ REARM_GUARDED_BY(mu_);
+  StackSlabList lost_ REARM_GUARDED_BY(mu_);  // The system refused to take them back.
+  unsigned slabs_made_ REARM_GUARDED_BY(mu_) = 0;
+  std::size_t slabs_open_ REARM_GUARDED_BY(mu_) = 0;
   std::size_t taken_ REARM_GUARDED_BY(mu_) = 0;
-  std::size_t colour_ REARM_GUARDED_BY(mu_) = 0;
+  std::size_t most_taken_ REARM_GUARDED_BY(mu_) = 0;  // In this period.
+  std::size_t mark_ REARM_GUARDED_BY(mu_) = 0;
+  Atomic<std::size_t> warm_count_{0};  // Written under the lock.
 };
 
 class StackCache {
  public:
+  // So many at most; so few that a worker which sleeps may keep them, with all that they touched.
+  static constexpr std::size_t kCapacity = 64;
+  static constexpr std::size_t kFew = 8;
+
   explicit StackCache(StackPool& pool) noexcept : pool_(pool) {}
   StackCache(const StackCache&) = delete;
   StackCache& operator=(const StackCache&) = delete;
@@ -112,16 +119,24 @@ class StackCache {
     if (++count_ > kCapacity) flush_half();
   }
 
+  [[nodiscard]] std::size_t size() const noexcept { return count_; }
+
   void flush();
 
- private:
-  static constexpr std::size_t kCapacity = 64;
+  // Around a sleep of the worker: what is lent may be reclaimed meanwhile. Few are not lent.
+  void lend() noexcept;
+  void take_back() noexcept;
+  // Gives what is lent to the pool. From any thread.
+  void reclaim();
+  [[nodiscard]] bool has_lent() const noexcept { return lent_.load(kRelaxed) != nullptr; }
 
+ private:
   void flush_half();
 
   StackPool& pool_;
   Stack* free_ = nullptr;
   std::size_t count_ = 0;
+  Atomic<Stack*> lent_{nullptr};
 };
 
 }  // namespace rearm::detail

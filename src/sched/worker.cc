@@ -141,6 +141,7 @@ Fiber* Worker::find_work() {
       look_outside = false;
       expire_timers();
       poll_if_due();
+      (void)scheduler_.trim_stacks(processor_);
       if (Fiber* const fiber = take_injected()) return found(fiber);
     }
     if (Fiber* const fiber = take_local()) return found(fiber);
@@ -149,8 +150,11 @@ Fiber* Worker::find_work() {
     if (Fiber* const fiber = steal()) return found(fiber);
     scheduler_.finish_if_all_ended();
     if (scheduler_.finished()) return nullptr;
+    if (scheduler_.trim_stacks(processor_)) continue;
     scheduler_.worker_rests();
+    processor_.stacks.lend();
     rest();
+    processor_.stacks.take_back();
     scheduler_.worker_runs();
   }
 }

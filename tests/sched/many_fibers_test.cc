@@ -1,5 +1,11 @@
 // A hundred thousand fibers: at once where nothing but memory limits them, in waves otherwise.
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <fstream>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -67,6 +73,95 @@ TEST_P(ManyFibersTest, ThousandsComeAndGoOneByOne) {
   EXPECT_EQ(right, kCount);
   EXPECT_EQ(runtime().stats().fibers_spawned, 1U + kCount);
 }
+
+#if defined(__linux__)
+
+// The memory of this process that is there, in bytes.
+std::size_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::size_t total = 0;
+  std::size_t resident = 0;
+  statm >> total >> resident;
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// Makes `count` fibers that are all alive at once, each with a second page of its stack touched,
+// and lets them end. Returns how much memory there was while they lived.
+std::size_t burst(int count) {
+  std::atomic<int> parked{0};
+  std::atomic<bool> go{false};
+  std::vector<JoinHandle<void>> handles;
+  handles.reserve(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    handles.push_back(spawn([&] {
+      volatile char deep[6000];
+      deep[0] = 1;
+      ++parked;
+      while (!go.load()) (void)this_fiber::sleep_for(200ms);
+      EXPECT_EQ(deep[0], 1);
+    }));
+  }
+  while (parked.load() < count) (void)this_fiber::sleep_for(1ms);
+  const std::size_t most = resident_bytes();
+  go.store(true);
+  for (auto& handle : handles) handle.join();
+  return most;
+}
+
+class BurstTest : public test::WorkersTest {
+ protected:
+  static constexpr int kBurst = 5'000;
+
+  void SetUp() override {
+    if (test::kSanitized) GTEST_SKIP() << "a sanitizer's own memory hides that of stacks";
+    test::WorkersTest::SetUp();
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Scheduler, BurstTest, ::testing::Values(2), test::workers_test_name);
+
+TEST_P(BurstTest, TenSecondsLaterATenthOfItsMemoryIsLeft) {
+  run([] {
+    const std::size_t before = resident_bytes();
+    const std::size_t peak = burst(kBurst) - before;
+    EXPECT_GT(peak, std::size_t{kBurst} * 8000);
+    std::size_t left = 0;
+    for (int tenths = 0; tenths < 100; ++tenths) {
+      left = resident_bytes() - std::min(before, resident_bytes());
+      if (left <= peak / 10) break;
+      (void)this_fiber::sleep_for(100ms);
+    }
+    EXPECT_LE(left, peak / 10) << "of " << peak << " bytes";
+  });
+}
+
+TEST_P(BurstTest, AllOfItsMemoryGoesWhenItIsTrimmed) {
+  run([] {
+    const std::size_t before = resident_bytes();
+    const std::size_t peak = burst(kBurst) - before;
+    Runtime::current()->trim();
+    EXPECT_LE(resident_bytes() - std::min(before, resident_bytes()), peak / 20);
+  });
+}
+
+TEST_P(BurstTest, AllOfItsMemoryGoesWhenTheRunEnds) {
+  const std::size_t before = resident_bytes();
+  const std::size_t peak = run([] { return burst(kBurst); }) - before;
+  EXPECT_LE(resident_bytes() - std::min(before, resident_bytes()), peak / 20);
+}
+
+// When nothing is left to be given back, nothing wakes an idle runtime.
+TEST_P(BurstTest, TheRuntimeSleepsWhenItIsOver) {
+  run([] {
+    (void)burst(16);
+    (void)this_fiber::sleep_for(8s);  // Of 16 five halves, each in a period.
+    const std::uint64_t waits = Runtime::current()->stats().poller.waits;
+    (void)this_fiber::sleep_for(2500ms);
+    EXPECT_LE(Runtime::current()->stats().poller.waits, waits + 2);
+  });
+}
+
+#endif
 
 }  // namespace
 }  // namespace rearm

@@ -43,6 +43,23 @@ std::size_t resident_pages(const Stack& stack) {
   return count_resident(&::mincore, stack.base, stack.bytes / kPage);
 }
 
+// The kernel refuses to read there on our behalf.
+class Prober {
+ public:
+  Prober() { EXPECT_EQ(::pipe(ends_), 0); }
+  Prober(const Prober&) = delete;
+  Prober& operator=(const Prober&) = delete;
+  ~Prober() {
+    ::close(ends_[0]);
+    ::close(ends_[1]);
+  }
+  bool is_guarded(const std::byte* address) const { return !can_be_read(address); }
+  bool can_be_read(const std::byte* address) const { return ::write(ends_[1], address, 1) == 1; }
+
+ private:
+  int ends_[2];
+};
+
 TEST(StackPool, StacksAreOfTheSizeAskedForAndDoNotOverlap) {
   constexpr std::size_t kBytes = 64 * 1024;
   StackPool pool(kBytes);
@@ -84,22 +101,118 @@ TEST(StackPool, TheLastGivenBackIsTheFirstTaken) {
   give_back(pool, second);
 }
 
-TEST(StackPool, DeepPagesAreGivenBackToTheSystem) {
-  StackPool pool(256 * 1024);
-  Stack* const stack = pool.take();
-  std::memset(stack->base, 1, stack->bytes);
-  EXPECT_EQ(resident_pages(*stack), stack->bytes / kPage);
-  give_back(pool, stack);
-#if defined(__linux__)
-  // At most the page that holds the Stack itself stays. (Other systems take them when they need
-  // them.)
-  EXPECT_LE(resident_pages(*stack), 1U);
+std::vector<Stack*> take_many(StackPool& pool, std::size_t count) {
+  std::vector<Stack*> stacks;
+  for (std::size_t i = 0; i < count; ++i) {
+    stacks.push_back(pool.take());
+    std::memset(stacks.back()->base, 1, stacks.back()->bytes);
+  }
+  return stacks;
+}
+
+// Copies of what the stacks say, which is gone with their memory.
+std::vector<Stack> copies(const std::vector<Stack*>& stacks) {
+  std::vector<Stack> all;
+  for (const Stack* const stack : stacks) all.push_back(*stack);
+  return all;
+}
+
+std::size_t resident_pages(const std::vector<Stack>& stacks) {
+  std::size_t pages = 0;
+  for (const Stack& stack : stacks) pages += resident_pages(stack);
+  return pages;
+}
+
+void end_period(StackPool& pool) {
+  pool.end_period();
+  while (pool.trim_surplus()) {
+  }
+}
+
+// The next fiber touches the same pages again.
+TEST(StackPool, GivingBackMakesNoSystemCalls) {
+  StackPool pool(64 * 1024);
+  const std::vector<Stack*> stacks = take_many(pool, 200);
+  const std::vector<Stack> known = copies(stacks);
+  {
+    StackCache cache(pool);
+    for (Stack* const stack : stacks) cache.give_back(*stack);
+  }
+  EXPECT_EQ(pool.warm(), 200U);
+  EXPECT_EQ(resident_pages(known), 200 * (known[0].bytes / kPage));
+}
+
+#if defined(__linux__)  // Others take memory when they need it.
+
+TEST(StackPool, AllThatIsFreeGoesWhenItIsTrimmed) {
+  StackPool pool(64 * 1024);
+  std::vector<Stack*> stacks = take_many(pool, 100);
+  const std::vector<Stack> known = copies(stacks);
+  for (Stack* const stack : stacks) give_back(pool, stack);
+  pool.trim();
+  EXPECT_EQ(pool.warm(), 0U);
+  EXPECT_EQ(resident_pages(known), 0U);
+  // And they can be used again, guard and all.
+  stacks = take_many(pool, 100);
+  EXPECT_EQ(pool.taken(), 100U);
+  for (Stack* const stack : stacks) give_back(pool, stack);
+}
+
+TEST(StackPool, WhatIsInUseIsNotTrimmed) {
+  StackPool pool(64 * 1024);
+  const std::vector<Stack*> stacks = take_many(pool, 100);
+  for (std::size_t i = 0; i < stacks.size(); i += 2) give_back(pool, stacks[i]);
+  pool.trim();
+  for (std::size_t i = 1; i < stacks.size(); i += 2) {
+    EXPECT_EQ(resident_pages(*stacks[i]), stacks[i]->bytes / kPage);
+    EXPECT_EQ(stacks[i]->base[0], std::byte{1});
+    give_back(pool, stacks[i]);
+  }
+}
+
+TEST(StackPool, AfterABurstTheMemoryGoesByHalves) {
+  constexpr std::size_t kStacks = 320;
+  StackPool pool(64 * 1024);
+  const std::vector<Stack*> stacks = take_many(pool, kStacks);
+  const std::vector<Stack> known = copies(stacks);
+  const std::size_t all = resident_pages(known);
+  for (Stack* const stack : stacks) give_back(pool, stack);
+  end_period(pool);
+  EXPECT_EQ(resident_pages(known), all) << "the burst was in this period";
+  end_period(pool);
+  EXPECT_EQ(pool.warm(), kStacks / 2);
+  EXPECT_EQ(resident_pages(known), all / 2);
+  for (int i = 0; i < 3; ++i) end_period(pool);
+  EXPECT_LE(resident_pages(known), all / 10);
+  for (int i = 0; i < 6; ++i) end_period(pool);
+  EXPECT_EQ(resident_pages(known), 0U);
+}
+
+TEST(StackPool, ALoadThatComesAndGoesKeepsItsMemory) {
+  StackPool pool(64 * 1024);
+  std::vector<Stack*> stacks = take_many(pool, 100);
+  const std::vector<Stack> known = copies(stacks);
+  const std::size_t all = resident_pages(known);
+  for (int period = 0; period < 10; ++period) {
+    for (Stack* const stack : stacks) give_back(pool, stack);
+    EXPECT_EQ(resident_pages(known), all);
+    for (Stack*& stack : stacks) stack = pool.take();
+    end_period(pool);
+  }
+  for (Stack* const stack : stacks) give_back(pool, stack);
+}
+
 #endif
-  ASSERT_EQ(pool.take(), stack);
-#if defined(__linux__)
-  EXPECT_EQ(stack->base[0], std::byte{0});
-#endif
-  give_back(pool, stack);
+
+// A worker that looks ahead may look at a fiber that is gone.
+TEST(StackPool, TheAddressesOfStacksThatAreGoneCanBeRead) {
+  StackPool pool(64 * 1024);
+  const std::vector<Stack*> stacks = take_many(pool, 100);
+  for (Stack* const stack : stacks) give_back(pool, stack);
+  pool.trim();
+  for (const Stack* const stack : stacks) {
+    EXPECT_TRUE(Prober().can_be_read(reinterpret_cast<const std::byte*>(stack)));
+  }
 }
 
 TEST(StackPool, NeighboursBeginAtDifferentColours) {
@@ -116,22 +229,6 @@ TEST(StackPool, NeighboursBeginAtDifferentColours) {
     give_back(pool, stack);
   }
 }
-
-// The kernel refuses to read there on our behalf.
-class Prober {
- public:
-  Prober() { EXPECT_EQ(::pipe(ends_), 0); }
-  Prober(const Prober&) = delete;
-  Prober& operator=(const Prober&) = delete;
-  ~Prober() {
-    ::close(ends_[0]);
-    ::close(ends_[1]);
-  }
-  bool is_guarded(const std::byte* address) const { return ::write(ends_[1], address, 1) == -1; }
-
- private:
-  int ends_[2];
-};
 
 TEST(StackPool, TheGuardIsBelowTheStackAndNowhereElse) {
   StackPool pool(64 * 1024);
@@ -187,8 +284,17 @@ TEST(StackPool, ServesSeveralThreadsAtOnce) {
       }
     });
   }
+  threads.emplace_back([&] {
+    for (int round = 0; round < 200; ++round) {
+      if (round % 50 == 0) pool.trim();
+      pool.end_period();
+      (void)pool.trim_surplus();
+    }
+  });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(pool.taken(), 0U);
+  pool.trim();
+  EXPECT_EQ(pool.warm(), 0U);
 }
 
 TEST(StackCache, KeepsAFewAndGivesTheRestBack) {
@@ -208,6 +314,62 @@ TEST(StackCache, KeepsAFewAndGivesTheRestBack) {
     cache.give_back(*reused);
   }
   EXPECT_EQ(pool.taken(), 0U);
+}
+
+// Each stack is in one place: what the cache counts is there without the pool, and the pool hands
+// out nothing that the cache still has.
+TEST(StackCache, CountsWhatItHas) {
+  StackPool pool(32 * 1024);
+  StackCache cache(pool);
+  std::vector<Stack*> stacks;
+  for (int i = 0; i < 300; ++i) stacks.push_back(cache.take());
+  for (Stack* const stack : stacks) cache.give_back(*stack);
+  std::set<Stack*> all;
+  EXPECT_EQ(pool.taken(), cache.size());
+  EXPECT_EQ(pool.warm(), stacks.size() - cache.size());
+  for (std::size_t n = cache.size(); n > 0; --n) {
+    const std::size_t taken = pool.taken();
+    all.insert(cache.take());
+    EXPECT_EQ(pool.taken(), taken) << "with " << n << " left";
+  }
+  EXPECT_EQ(cache.size(), 0U);
+  for (std::size_t n = pool.warm(); n > 0; --n) all.insert(pool.take());
+  EXPECT_EQ(all.size(), stacks.size()) << "a stack is in two places, or in none";
+  for (Stack* const stack : all) cache.give_back(*stack);
+}
+
+TEST(StackCache, LendsWhatItHasWhileItsWorkerSleeps) {
+  StackPool pool(32 * 1024);
+  StackCache cache(pool);
+  std::vector<Stack*> stacks;
+  for (int i = 0; i < 20; ++i) stacks.push_back(cache.take());
+  for (Stack* const stack : stacks) cache.give_back(*stack);
+  cache.lend();
+  EXPECT_TRUE(cache.has_lent());
+  cache.take_back();
+  EXPECT_EQ(cache.take(), stacks.back());
+  cache.give_back(*stacks.back());
+  EXPECT_EQ(pool.taken(), 20U);
+  cache.lend();
+  cache.reclaim();
+  EXPECT_FALSE(cache.has_lent());
+  EXPECT_EQ(pool.taken(), 0U);
+  cache.take_back();
+  EXPECT_EQ(cache.size(), 0U);
+  cache.give_back(*cache.take());
+}
+
+TEST(StackCache, FewAreNotLent) {
+  StackPool pool(32 * 1024);
+  StackCache cache(pool);
+  Stack* const stack = cache.take();
+  cache.give_back(*stack);
+  cache.lend();
+  cache.reclaim();
+  cache.take_back();
+  EXPECT_EQ(pool.taken(), 1U);
+  EXPECT_EQ(cache.take(), stack);
+  cache.give_back(*stack);
 }
 
 class DeepStackTest : public test::WorkersTest {};

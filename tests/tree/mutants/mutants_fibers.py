@@ -95,8 +95,8 @@ MUTANTS = [
      ]),
     ('guard-pages', 'src/sched/stack.cc',
      'a guard that is no whole page, where pages are large', [
-         ('guard_bytes_(round_up(kMinGuardBytes, page_bytes_)),',
-          'guard_bytes_(kMinGuardBytes),'),
+         ('.guard_bytes = round_up(kMinGuardBytes, page_bytes),',
+          '.guard_bytes = kMinGuardBytes,'),
      ]),
     ('queue-full', 'src/sched/run_queue.h',
      'the ring is written past its end', [
@@ -155,11 +155,27 @@ MUTANTS = [
          ('if (detail::current_errno() != EINTR) return std::unexpected(detail::last_error());',
           'return std::unexpected(detail::last_error());'),
      ]),
-    ('stack-mapping-memory', 'src/sched/stack.cc',
-     'stacks that cannot be remembered are not unmapped, and throw', [
-         ('      ::munmap(address, bytes);\n'
-          '      return false;\n',
-          '      throw;\n'),
+    ('stack-slab-memory', 'src/sched/stack.cc',
+     'a slab that there is no memory for throws', [
+         ('new (std::nothrow) StackSlab', 'new StackSlab'),
+     ]),
+    ('stack-flush-count', 'src/sched/stack.cc',
+     'a cache gives back one stack more than it counts', [
+         ('for (std::size_t i = 1; i < kCapacity / 2; ++i) newest',
+          'for (std::size_t i = 2; i < kCapacity / 2; ++i) newest'),
+     ]),
+    ('stack-mark', 'src/sched/stack.cc',
+     'the mark of a burst stays for good', [
+         ('mark_ = std::max(most_taken_, mark_ / 2);',
+          'mark_ = std::max(most_taken_, mark_);'),
+     ]),
+    ('stack-vacate-in-use', 'src/sched/stack.cc',
+     'a slab is vacated while some of its stacks are in use', [
+         ('vacates = slab->is_free() && slab', 'vacates = slab'),
+     ]),
+    ('stack-due-unheard', 'src/sched/scheduler.h',
+     'the worker that waits in the kernel does not wake for the stacks', [
+         ('std::min(earliest_timer_ns(), trimmer_.due_ns())', 'earliest_timer_ns()'),
      ]),
     ('control-stop-unfair', 'src/sched/control.cc',
      'a fiber of a stopped run keeps its place at the front', [
