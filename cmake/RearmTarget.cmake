@@ -1,10 +1,43 @@
 # How a target of Rearm is compiled, and how a room becomes a library.
 
+# What code on the stack of a fiber is compiled and linked with, ours and its users'
+# (docs/decisions/0014-guards-and-binding.md). A user's target that does not want it sets its
+# property REARM_STACK_CLASH_PROTECTION or REARM_BIND_NOW to OFF.
+option(REARM_STACK_FLAGS
+       "Compile and link with -fstack-clash-protection and -z now, and have users do so" ON)
+if(REARM_STACK_FLAGS)
+  include(CheckCXXCompilerFlag)
+  include(CheckLinkerFlag)
+  # Where a compiler does not have it, Clang only warns.
+  set(CMAKE_REQUIRED_FLAGS -Werror)
+  check_cxx_compiler_flag(-fstack-clash-protection REARM_HAS_STACK_CLASH_PROTECTION)
+  unset(CMAKE_REQUIRED_FLAGS)
+  check_linker_flag(CXX LINKER:-z,now REARM_HAS_BIND_NOW)
+endif()
+
+# rearm_flags_of_fibers(<target>)
+# Passes the flags on to whoever links <target>.
+function(rearm_flags_of_fibers target)
+  if(REARM_STACK_FLAGS AND REARM_HAS_STACK_CLASH_PROTECTION)
+    set(compiler $<OR:$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>,$<COMPILE_LANG_AND_ID:C,GNU,Clang>>)
+    set(wanted $<NOT:$<STREQUAL:$<TARGET_PROPERTY:REARM_STACK_CLASH_PROTECTION>,OFF>>)
+    target_compile_options(${target} INTERFACE
+      $<$<AND:${compiler},${wanted}>:-fstack-clash-protection>)
+  endif()
+  if(REARM_STACK_FLAGS AND REARM_HAS_BIND_NOW)
+    set(wanted $<NOT:$<STREQUAL:$<TARGET_PROPERTY:REARM_BIND_NOW>,OFF>>)
+    target_link_options(${target} INTERFACE $<${wanted}:LINKER:-z,now>)
+  endif()
+endfunction()
+
 # rearm_target(<target>)
 # The one place for flags of our own code: rooms, tests, benchmarks and examples, never a consumer.
 function(rearm_target target)
   target_compile_features(${target} PRIVATE cxx_std_23)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  if(REARM_STACK_FLAGS AND REARM_HAS_STACK_CLASH_PROTECTION)
+    target_compile_options(${target} PRIVATE -fstack-clash-protection)
+  endif()
   if(REARM_STRICT_WARNINGS)
     target_compile_options(${target} PRIVATE
       -Wall -Wextra -Wpedantic
@@ -56,6 +89,9 @@ function(rearm_room room)
     FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/include" FILES ${arg_HEADERS})
   target_compile_features(${target} PUBLIC cxx_std_23)
   target_link_libraries(${target} PUBLIC ${arg_LINK} PRIVATE ${arg_PRIVATE_LINK})
+  if(REARM_STACK_FLAGS AND REARM_HAS_BIND_NOW)
+    target_link_options(${target} PRIVATE LINKER:-z,now)  # Where it is a shared library.
+  endif()
   # Until 1.0 a minor version may change the ABI, so it is part of the soname.
   set_target_properties(${target} PROPERTIES
     EXPORT_NAME ${room}

@@ -5,6 +5,6 @@
 set -euo pipefail
 compiler=$1 source=$2 program=$3
 shift 3
-read -ra flags < <(pkg-config --define-prefix --cflags --libs "$@")
+read -ra flags < <(pkg-config --cflags --libs "$@")
 "$compiler" -std=c++23 "$source" "${flags[@]}" -o "$program"
 "$program"
