@@ -35,10 +35,16 @@ class Runtime {
     // that this process may use. At most 4096.
     std::size_t workers = 0;
 
-    // Address space of each fiber's stack, rounded up to pages; 16 KiB at least, 1 TiB at most.
+    // Address space of each fiber's stack, rounded up to pages; 32 KiB at least, 1 TiB at most.
     // Only what is touched costs memory. docs/decisions/0002-stacks.md gives the reasons for the
     // default.
     std::size_t stack_bytes = 256 * 1024;
+
+    // Address space below each stack that no fiber can touch without being found out, rounded up to
+    // pages; 16 KiB at least, 1 TiB at most. A frame that is larger can step over it, unless it is
+    // compiled with -fstack-clash-protection, as what links rearm::sched is. A MiB of it costs 2
+    // KiB of page tables a stack: a program of a million fibers may want less.
+    std::size_t guard_bytes = 1024 * 1024;
 
     // See Poller::Options::backend.
     std::string_view backend = {};

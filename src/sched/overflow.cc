@@ -64,8 +64,7 @@ void report(const Fiber& fiber) noexcept {
 void on_fault(int signal, siginfo_t* info, void* context) {
   Worker* const worker = Worker::current();
   Fiber* const fiber = worker == nullptr ? nullptr : worker->fiber();
-  if (fiber != nullptr &&
-      fiber->stack.guards(info->si_addr, fiber->scheduler.stacks().guard_bytes())) {
+  if (fiber != nullptr && fiber->stack.guards(info->si_addr, fiber->stack.pool->guard_bytes())) {
     report(*fiber);
     // Back to the faulting instruction, to die by the signal itself, with a core dump.
     ::signal(signal, SIG_DFL);

@@ -69,7 +69,7 @@ struct Scheduler::Threads {
 
 Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
     : runtime_(runtime),
-      stacks_(checked(options).stack_bytes),
+      stacks_(checked(options).stack_bytes, options.guard_bytes),
       poller_(open_poller(options.backend)),
       report_stack_overflow_(options.report_stack_overflow) {
   const std::size_t workers =

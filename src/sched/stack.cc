@@ -30,9 +30,9 @@ std::size_t StackPool::system_page_bytes() noexcept {
   return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
-StackPool::StackPool(std::size_t stack_bytes, std::size_t page_bytes)
+StackPool::StackPool(std::size_t stack_bytes, std::size_t guard_bytes, std::size_t page_bytes)
     : shape_{.stack_bytes = round_up(std::max(stack_bytes, kMinStackBytes), page_bytes),
-             .guard_bytes = round_up(kMinGuardBytes, page_bytes),
+             .guard_bytes = round_up(std::max(guard_bytes, kMinGuardBytes), page_bytes),
              .page_bytes = page_bytes} {}
 
 StackPool::~StackPool() {

@@ -18,6 +18,7 @@
 // reclaim().
 //
 // Numbers and the choice of the default size: docs/decisions/0002-stacks.md, 0013-stack-memory.md.
+// Of guards: 0014-guards-and-binding.md.
 #pragma once
 
 #include <cstddef>
@@ -31,16 +32,19 @@ namespace rearm::detail {
 
 class StackPool {
  public:
-  static constexpr std::size_t kMinStackBytes = 16 * 1024;
-  // Large enough that a frame cannot step over it in one go unless it is larger than this.
+  // A signal's frame, or the first call into a shared library where that is bound late, can take
+  // 4 KiB by itself, and more on processors with wider registers to save.
+  static constexpr std::size_t kMinStackBytes = 32 * 1024;
+  // A frame that is larger than the guard can step over it in one go.
   static constexpr std::size_t kMinGuardBytes = 16 * 1024;
+  static constexpr std::size_t kDefaultGuardBytes = std::size_t{1} << 20;
 
   // The system's page, at most 64 KiB on the kernels there are: a guard may be larger than asked.
   [[nodiscard]] static std::size_t system_page_bytes() noexcept;
 
-  // `stack_bytes` is rounded up to whole pages, and so is the guard. REQUIRES: kMaxStackBytes at
-  // most (options.h).
-  explicit StackPool(std::size_t stack_bytes, std::size_t page_bytes = system_page_bytes());
+  // Both sizes are rounded up to whole pages. REQUIRES: kMaxStackBytes at most (options.h).
+  explicit StackPool(std::size_t stack_bytes, std::size_t guard_bytes = kDefaultGuardBytes,
+                     std::size_t page_bytes = system_page_bytes());
   StackPool(const StackPool&) = delete;
   StackPool& operator=(const StackPool&) = delete;
   // REQUIRES: every stack is back.

@@ -11,6 +11,7 @@
 
 #include "base/mutex.h"
 #include "rearm/fiber.h"
+#include "sched/frames.h"
 #include "sched/runtime_fixture.h"
 
 namespace rearm {
@@ -157,10 +158,10 @@ TEST_F(FiberDeathTest, JoiningOrWaitingWithoutAFiberIsRefused) {
 TEST_F(FiberDeathTest, AFunctionThatLeavesNoStackIsRefused) {
   EXPECT_DEATH(
       {
-        Runtime runtime({.workers = 1, .stack_bytes = 16 * 1024});
+        Runtime runtime({.workers = 1, .stack_bytes = 32 * 1024});
         runtime.run([] {
           struct Huge {
-            char bytes[12 * 1024];
+            char bytes[17 * 1024];
           };
           auto handle = spawn([huge = Huge{}] { return huge.bytes[0]; });
         });
@@ -211,6 +212,46 @@ TEST_F(FiberDeathTest, AStackOverflowOnAnotherWorkerIsNamed) {
         });
       },
       "stack overflow in fiber [0-9]+ \"abroad\"");
+}
+
+// One frame of 300 KiB and no more: that is how a guard is stepped over.
+constexpr std::size_t kFrames[] = {300, 512, 768, 1024, 1200, 1536, 2048};
+
+void overflow_at_once(std::size_t frame_kib, void (*use_frame)(std::size_t)) {
+  Runtime runtime(kOneWorker);
+  runtime.run([&] {
+    // Somebody else's stack lies below.
+    auto neighbour = spawn([] { (void)this_fiber::sleep_until(Deadline::never()); });
+    spawn([&] { use_frame(frame_kib); }, {.name = "wide"}).join();
+    std::_Exit(0);
+  });
+}
+
+TEST_F(FiberDeathTest, AFrameOfAnySizeThatIsProbedIsCaught) {
+  if (!test::frames_are_probed()) GTEST_SKIP() << "this compiler has no -fstack-clash-protection";
+  for (const std::size_t kib : kFrames) {
+    EXPECT_DEATH(overflow_at_once(kib, &test::use_probed_frame),
+                 "stack overflow in fiber [0-9]+ \"wide\"")
+        << kib << " KiB";
+  }
+}
+
+TEST_F(FiberDeathTest, AFrameThatIsNotProbedIsCaughtByTheGuardAsFarAsThatReaches) {
+  for (const std::size_t kib : kFrames) {
+    if (kib * 1024 > kOneWorker.guard_bytes + kOneWorker.stack_bytes - 32 * 1024) break;
+    EXPECT_DEATH(overflow_at_once(kib, &test::use_unprobed_frame),
+                 "stack overflow in fiber [0-9]+ \"wide\"")
+        << kib << " KiB";
+  }
+}
+
+TEST_F(FiberDeathTest, AFrameThatFitsIsUsed) {
+  for (auto* const use_frame : {&test::use_probed_frame, &test::use_unprobed_frame}) {
+    for (const std::size_t kib : {4U, 16U, 64U, 128U, 200U}) {
+      Runtime runtime(kOneWorker);
+      runtime.run([&] { spawn([&] { use_frame(kib); }).join(); });
+    }
+  }
 }
 
 TEST_F(FiberDeathTest, WithoutTheReportAnOverflowStillDies) {

@@ -40,6 +40,11 @@ TEST(Options, AnAbsurdStackIsRefusedByName) {
   }
 }
 
+TEST(Options, AnAbsurdGuardIsRefusedByName) {
+  EXPECT_THAT(complaint({.workers = 1, .guard_bytes = kMost}),
+              HasSubstr("Runtime::Options::guard_bytes is " + std::to_string(kMost)));
+}
+
 TEST(Options, AnAbsurdNumberOfWorkersIsRefusedByName) {
   for (const std::size_t workers : {kMost, kMost / 2, std::size_t{4097}}) {
     EXPECT_THAT(complaint({.workers = workers}),
@@ -86,9 +91,11 @@ TEST(Options, NoNumberIsMetLater) {
   Extremes extremes(1);
   for (int i = 0; i < 400; ++i) {
     const Runtime::Options options{.workers = extremes() % (i % 2 == 0 ? kMost : 4),
-                                   .stack_bytes = extremes()};
+                                   .stack_bytes = extremes(),
+                                   .guard_bytes = extremes()};
     SCOPED_TRACE(std::to_string(options.workers) + " workers, " +
-                 std::to_string(options.stack_bytes) + " bytes");
+                 std::to_string(options.stack_bytes) + " bytes, guarded by " +
+                 std::to_string(options.guard_bytes));
     try_out(options);
   }
 }

@@ -234,7 +234,7 @@ TEST(StackPool, TheGuardIsBelowTheStackAndNowhereElse) {
   StackPool pool(64 * 1024);
   Stack* const stack = pool.take();
   const std::size_t guard = pool.guard_bytes();
-  EXPECT_GE(guard, StackPool::kMinGuardBytes);
+  EXPECT_EQ(guard, StackPool::kDefaultGuardBytes);
   EXPECT_FALSE(stack->guards(stack->base, guard));
   EXPECT_TRUE(stack->guards(stack->base - 1, guard));
   EXPECT_TRUE(stack->guards(stack->base - guard, guard));
@@ -250,7 +250,7 @@ TEST(StackPool, TheGuardIsBelowTheStackAndNowhereElse) {
 // of the stack with it, and no other one could begin between two pages.
 TEST(StackPool, GuardsAndStacksAreWholePagesHoweverLargeThoseAre) {
   constexpr std::size_t kLargePage = 64 * 1024;
-  StackPool pool(256 * 1024, kLargePage);
+  StackPool pool(256 * 1024, 1, kLargePage);
   EXPECT_EQ(pool.guard_bytes(), kLargePage);
   std::vector<Stack*> stacks;
   for (int i = 0; i < 3; ++i) stacks.push_back(pool.take());
@@ -263,7 +263,7 @@ TEST(StackPool, GuardsAndStacksAreWholePagesHoweverLargeThoseAre) {
     EXPECT_FALSE(prober.is_guarded(stack->base));
   }
   for (Stack* const stack : stacks) give_back(pool, stack);
-  EXPECT_EQ(StackPool(1, kLargePage).stack_bytes(), kLargePage);
+  EXPECT_EQ(StackPool(1, 1, kLargePage).stack_bytes(), kLargePage);
 }
 
 TEST(StackPool, ServesSeveralThreadsAtOnce) {
