@@ -39,6 +39,11 @@ class Runtime;
 struct SpawnOptions {
   // For reports and dumps. Copied; longer names are cut to 31 bytes.
   std::string_view name = {};
+
+  // Address space of this fiber's stack, for one that needs more than the others or much less: 32
+  // KiB at least, 1 TiB at most, rounded up to a power of two. 0: Runtime::Options::stack_bytes.
+  // Such a spawn takes a lock, and so does the fiber's end.
+  std::size_t stack_bytes = 0;
 };
 
 namespace detail {
@@ -201,8 +206,8 @@ template <class F>
 
 // Runs `function` in a new fiber of the calling fiber's runtime. The function is moved onto the new
 // fiber's stack; spawning allocates nothing but the stack. The fiber starts some time after the
-// call; the caller goes on.
-// Throws std::system_error (Errc::kStacksExhausted) if there is no stack to be had, or
+// call; the caller goes on. Throws std::system_error if there is no stack to be had
+// (Errc::kStacksExhausted) or none can have the size that is asked for (Errc::kInvalidArgument), or
 // std::bad_alloc if not even the memory for that exception's text is; try_spawn() returns the code
 // and throws neither. REQUIRES: called on a fiber (a plain thread uses Runtime::spawn).
 template <std::invocable F>

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <string>
 #include <system_error>
 #include <thread>
 
@@ -11,6 +12,7 @@
 #include "base/clock.h"
 #include "sched/control.h"
 #include "sched/fiber.h"
+#include "sched/options.h"
 #include "sched/scheduler.h"
 #include "sched/wait.h"
 #include "sched/worker.h"
@@ -148,7 +150,15 @@ Result<Fiber*> Scheduler::spawn(const TaskSpec& spec, const SpawnOptions& option
                                 const std::source_location& site) {
   Worker* worker = Worker::current();
   if (worker != nullptr && &worker->scheduler() != this) worker = nullptr;
-  Stack* const stack = worker == nullptr ? stacks_.take() : worker->processor().stacks.take();
+  StackPool* pool = &stacks_.usual();
+  if (options.stack_bytes != 0) [[unlikely]] {
+    if (options.stack_bytes > kMaxStackBytes) return std::unexpected(Errc::kInvalidArgument);
+    pool = stacks_.of_size(options.stack_bytes);
+    if (pool == nullptr) return std::unexpected(Errc::kStacksExhausted);
+  }
+  Stack* const stack = worker == nullptr || pool != &stacks_.usual()
+                           ? pool->take()
+                           : worker->processor().stacks.take();
   if (stack == nullptr) return std::unexpected(Errc::kStacksExhausted);
   const std::uint64_t id =
       worker == nullptr ? reserve_fiber_ids(1) : worker->processor().next_fiber_id();
@@ -166,7 +176,7 @@ Result<Fiber*> Scheduler::spawn(const TaskSpec& spec, const SpawnOptions& option
   } catch (...) {  // The function's own copy constructor threw: the caller's exception.
     fiber->~Fiber();
     stack->next_free = nullptr;
-    stacks_.give_back(stack, 1);
+    stack->pool->give_back(stack, 1);
     throw;
   }
   fiber->context.make(frames_of(*fiber), &fiber_main);
@@ -193,6 +203,10 @@ Result<Fiber*> spawn(Runtime* runtime, const TaskSpec& spec, const SpawnOptions&
 }
 
 void throw_spawn_error(std::error_code error) {
+  if (error == Errc::kInvalidArgument) {
+    throw std::system_error(
+        error, "rearm: SpawnOptions::stack_bytes is more than " + std::to_string(kMaxStackBytes));
+  }
   throw std::system_error(
       error, "rearm: cannot spawn a fiber (see vm.max_map_count, RLIMIT_AS, vm.overcommit_memory)");
 }

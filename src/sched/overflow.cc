@@ -57,7 +57,7 @@ void report(const Fiber& fiber) noexcept {
       .add(fiber.site.line())
       .add("; its stack has ")
       .add(fiber.stack.bytes)
-      .add(" bytes (Runtime::Options::stack_bytes)\n")
+      .add(" bytes (SpawnOptions::stack_bytes, Runtime::Options::stack_bytes)\n")
       .write();
 }
 

@@ -76,7 +76,7 @@ Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
       options.workers == 0 ? std::min(usable_processors(), kMaxWorkers) : options.workers;
   for (std::size_t i = 0; i < workers; ++i) {
     processors_.push_back(std::make_unique<Processor>(
-        stacks_, workers > 1 ? RunQueue::Thieves::kSome : RunQueue::Thieves::kNone));
+        stacks_.usual(), workers > 1 ? RunQueue::Thieves::kSome : RunQueue::Thieves::kNone));
   }
 }
 
@@ -172,11 +172,11 @@ void Scheduler::bury(Fiber& fiber) {
   if (fiber.task != nullptr) fiber.task->drop_result(*fiber.task);
   fiber.~Fiber();
   Worker* const worker = Worker::current();
-  if (worker != nullptr && &worker->scheduler() == this) {
+  if (worker != nullptr && &worker->scheduler() == this && stack.pool == &stacks_.usual()) {
     worker->processor().stacks.give_back(stack);
   } else {
     stack.next_free = nullptr;
-    stacks_.give_back(&stack, 1);
+    stack.pool->give_back(&stack, 1);
   }
 }
 

@@ -52,7 +52,7 @@ class Scheduler {
 
   [[nodiscard]] Runtime& runtime() noexcept { return runtime_; }
   [[nodiscard]] PollerCore& poller() noexcept { return *poller_; }
-  [[nodiscard]] StackPool& stacks() noexcept { return stacks_; }
+  [[nodiscard]] StackPool& stacks() noexcept { return stacks_.usual(); }
   [[nodiscard]] IdleWorkers& idle() noexcept { return idle_; }
   [[nodiscard]] std::span<const std::unique_ptr<Processor>> processors() const noexcept {
     return processors_;
@@ -172,7 +172,7 @@ class Scheduler {
   }
 
   Runtime& runtime_;
-  StackPool stacks_;
+  Stacks stacks_;
   StackTrimmer trimmer_{stacks_};
   std::unique_ptr<PollerCore> poller_;
   std::vector<std::unique_ptr<Processor>> processors_;

@@ -37,12 +37,12 @@ void StackTrimmer::end_period(Processors processors, Processor& own) {
     if (switches != std::exchange(processor->switches_of_last_period, switches)) continue;
     processor.get() == &own ? own.stacks.flush() : processor->stacks.reclaim();
   }
-  pool_.end_period();
+  stacks_.end_period();
 }
 
 // Whether there is more.
 bool StackTrimmer::trim_until(std::int64_t end_ns) {
-  while (pool_.trim_surplus()) {
+  while (stacks_.trim_surplus()) {
     if (now_ns() >= end_ns) return true;
   }
   return false;

@@ -29,7 +29,7 @@
 
 #include "base/atomic.h"
 #include "sched/processor.h"
-#include "sched/stack.h"
+#include "sched/stacks.h"
 
 namespace rearm::detail {
 
@@ -47,7 +47,7 @@ class StackTrimmer {
     kWorked,   // A batch was done. It took some time; look for other work.
   };
 
-  explicit StackTrimmer(StackPool& pool) noexcept : pool_(pool) {}
+  explicit StackTrimmer(Stacks& stacks) noexcept : stacks_(stacks) {}
   StackTrimmer(const StackTrimmer&) = delete;
   StackTrimmer& operator=(const StackTrimmer&) = delete;
 
@@ -64,13 +64,13 @@ class StackTrimmer {
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
   [[nodiscard]] bool has_something(const Processor& own) const noexcept {
-    return pool_.warm() != 0 || own.stacks.size() > StackCache::kFew;
+    return stacks_.has_warm() || own.stacks.size() > StackCache::kFew;
   }
   Outcome step_now(Processors processors, Processor& own);
   void end_period(Processors processors, Processor& own);
   [[nodiscard]] bool trim_until(std::int64_t end_ns);
 
-  StackPool& pool_;
+  Stacks& stacks_;
   Atomic<std::int64_t> due_ns_{kNever};
   Atomic<bool> is_busy_{false};
   bool is_in_period_ = false;  // There is more to do before the next one ends. Who is busy.

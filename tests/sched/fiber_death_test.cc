@@ -195,6 +195,17 @@ TEST_F(FiberDeathTest, AStackOverflowNamesTheFiberAndItsSpawnSite) {
   return std::this_thread::get_id();
 }
 
+TEST_F(FiberDeathTest, AnOverflowOfAStackOfItsOwnSizeIsNamedWithThatSize) {
+  EXPECT_DEATH(
+      {
+        Runtime runtime(kOneWorker);
+        runtime.run([] {
+          spawn([] { (void)recurse(1); }, {.name = "small", .stack_bytes = 64 * 1024}).join();
+        });
+      },
+      "overflow in fiber [0-9]+ \"small\", spawned at .*; its stack has 6[0-9]{4} bytes");
+}
+
 TEST_F(FiberDeathTest, AStackOverflowOnAnotherWorkerIsNamed) {
   EXPECT_DEATH(
       {

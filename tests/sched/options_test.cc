@@ -52,6 +52,24 @@ TEST(Options, AnAbsurdNumberOfWorkersIsRefusedByName) {
   }
 }
 
+TEST(Options, AnAbsurdStackOfOneFiberIsRefusedByName) {
+  Runtime runtime({.workers = 1});
+  runtime.run([] {
+    for (const std::size_t bytes : {kMost, kMost - 4096, kMost / 2, (std::size_t{1} << 40) + 1}) {
+      const auto handle = try_spawn([] {}, {.stack_bytes = bytes});
+      ASSERT_FALSE(handle);
+      EXPECT_EQ(handle.error(), Errc::kInvalidArgument);
+      try {
+        spawn([] {}, {.stack_bytes = bytes}).join();
+        ADD_FAILURE() << "spawn() took " << bytes;
+      } catch (const std::system_error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("SpawnOptions::stack_bytes"));
+      }
+    }
+  });
+  test::expect_nothing_left(runtime);
+}
+
 // Sizes near where arithmetic breaks, and others.
 class Extremes {
  public:
@@ -98,6 +116,26 @@ TEST(Options, NoNumberIsMetLater) {
                  std::to_string(options.guard_bytes));
     try_out(options);
   }
+}
+
+TEST(Options, NoSizeOfOneFibersStackIsMetLater) {
+  if (test::kSanitized) GTEST_SKIP() << "a sanitizer has no room for shadows of such sizes";
+  Extremes extremes(2);
+  Runtime runtime({.workers = 2});
+  runtime.run([&] {
+    for (int i = 0; i < 400; ++i) {
+      const std::size_t bytes = extremes();
+      auto handle = try_spawn([] { return 7; }, {.stack_bytes = bytes});
+      if (handle) {
+        EXPECT_EQ(handle->join(), 7) << bytes;
+      } else {
+        EXPECT_TRUE(handle.error() == Errc::kInvalidArgument ||
+                    handle.error() == Errc::kStacksExhausted)
+            << bytes << ": " << handle.error().message();
+      }
+    }
+  });
+  test::expect_nothing_left(runtime);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 
 #include "rearm/fiber.h"
 #include "sched/runtime_fixture.h"
+#include "sched/stacks.h"
 
 namespace rearm::detail {
 namespace {
@@ -405,6 +406,44 @@ TEST_P(DeepStackTest, AFiberUsesTwoHundredKiBOfItsStack) {
     for (int i = 0; i < 40; ++i) handles.push_back(rearm::spawn([i] { return dive(kDepth, i); }));
     for (auto& handle : handles) EXPECT_TRUE(handle.join());
   });
+}
+
+TEST_P(DeepStackTest, AFiberMayAskForAStackOfItsOwnSize) {
+  constexpr std::size_t kMiB = std::size_t{1} << 20;
+  run([] {
+    for (int round = 0; round < 3; ++round) {
+      std::vector<JoinHandle<bool>> handles;
+      for (int i = 0; i < 20; ++i) {
+        handles.push_back(rearm::spawn([i] { return dive(6 * kMiB, i); },
+                                       {.name = "deep", .stack_bytes = 10 * kMiB}));
+        handles.push_back(rearm::spawn([i] { return dive(8 * 1024, i); }, {.stack_bytes = 1}));
+        handles.push_back(rearm::spawn([i] { return dive(8 * 1024, i); }));
+      }
+      for (auto& handle : handles) EXPECT_TRUE(handle.join());
+    }
+  });
+}
+
+TEST(Stacks, SizesArePoolsByPowersOfTwo) {
+  Stacks stacks(256 * 1024, StackPool::kDefaultGuardBytes);
+  EXPECT_EQ(stacks.of_size(256 * 1024), &stacks.usual());
+  EXPECT_EQ(stacks.of_size(256 * 1024 - 1), &stacks.usual());
+  StackPool* const large = stacks.of_size(300 * 1024);
+  ASSERT_NE(large, nullptr);
+  EXPECT_EQ(large->stack_bytes(), 512U * 1024);
+  EXPECT_EQ(stacks.of_size(512 * 1024), large);
+  EXPECT_EQ(stacks.of_size(1)->stack_bytes(), StackPool::kMinStackBytes);
+  Stack* const one = large->take();
+  EXPECT_EQ(stacks.taken(), 1U);
+  EXPECT_FALSE(stacks.has_warm());
+  give_back(*large, one);
+  EXPECT_TRUE(stacks.has_warm());
+  for (int i = 0; i < 3; ++i) {
+    stacks.end_period();
+    while (stacks.trim_surplus()) {
+    }
+  }
+  EXPECT_FALSE(stacks.has_warm()) << "the pools of other sizes are trimmed, too";
 }
 
 TEST_P(DeepStackTest, AStackIsReusedAfterADeepDive) {
