@@ -18,6 +18,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "rearm/fiber.h"
 #include "rearm/poller.h"
@@ -46,6 +47,22 @@ class Runtime {
     // KiB of page tables a stack: a program of a million fibers may want less.
     std::size_t guard_bytes = 1024 * 1024;
 
+    // The processors that this runtime's threads may run on, by their numbers; empty: all that the
+    // process may use. The thread that calls run() is bound for as long as that takes. Linux; on
+    // other systems the constructor throws (Errc::kNotSupported). With 0 workers, one for each.
+    std::vector<unsigned> cpus = {};
+
+    // Names the threads that run() starts, for debuggers and `top`: this and a number from 1, cut
+    // to 15 bytes. Empty: they keep the name of the thread that calls run(), whose own is not
+    // changed. Linux; elsewhere it does nothing. Copied.
+    std::string_view thread_name = {};
+
+    // Called on the thread of each worker, with its number from 0, before it runs its first fiber
+    // in a run(): for signal masks, priorities, per-thread libraries. Worker 0 is the thread that
+    // calls run(). Several calls may be in progress at once. An exception that leaves it ends the
+    // process.
+    std::function<void(std::size_t worker)> on_worker_start = {};
+
     // See Poller::Options::backend.
     std::string_view backend = {};
 
@@ -65,8 +82,9 @@ class Runtime {
   };
 
   // Throws std::system_error if an option is out of its range (Errc::kInvalidArgument; the text
-  // names it) or the poller cannot be opened (Errc::kUnknownBackend; the kernel's errors, such as
-  // EMFILE), and std::bad_alloc if memory is exhausted.
+  // names it) or not supported on this system (Errc::kNotSupported), or the poller cannot be opened
+  // (Errc::kUnknownBackend; the kernel's errors, such as EMFILE), and std::bad_alloc if memory is
+  // exhausted.
   explicit Runtime(const Options& options);
   Runtime() : Runtime(Options{}) {}
   Runtime(const Runtime&) = delete;
@@ -75,14 +93,15 @@ class Runtime {
   ~Runtime();
 
   // Runs `function` as the first fiber, on this thread and on workers - 1 others, until it and
-  // every fiber that was spawned have ended. Then returns what it returned or throws what it
-  // threw. May be called again afterwards. Blocks the calling thread.
-  // Plain threads that wait for a descriptor of this runtime when the run ends, or begin to before
-  // the next one, get Errc::kCancelled: nobody would wake them. Before the first run they wait.
-  // Throws std::system_error if a thread cannot be started or there is no stack for the first fiber
-  // (Errc::kStacksExhausted), and std::bad_alloc if memory is exhausted; then nothing has run. What
-  // begins to run needs no memory but the stacks of further fibers.
-  // REQUIRES: not called on a fiber, and not while another run() is in progress.
+  // every fiber that was spawned have ended. Then returns what it returned or throws what it threw.
+  // May be called again afterwards. Blocks the calling thread. Plain threads that wait for a
+  // descriptor of this runtime when the run ends, or begin to before the next one, get
+  // Errc::kCancelled: nobody would wake them. Before the first run they wait. Throws
+  // std::system_error if a thread cannot be started, or bound to one of Options::cpus (EINVAL if it
+  // may use none of them), or there is no stack for the first fiber (Errc::kStacksExhausted), and
+  // std::bad_alloc if memory is exhausted; then nothing has run. What begins to run needs no memory
+  // but the stacks of further fibers. REQUIRES: not called on a fiber, and not while another run()
+  // is in progress.
   template <std::invocable F>
   auto run(F&& function, const std::source_location& site = std::source_location::current()) {
     const Threads threads(*this);

@@ -3,6 +3,8 @@
 #include <string>
 #include <system_error>
 
+#include "sched/worker_thread.h"
+
 namespace rearm::detail {
 namespace {
 
@@ -19,6 +21,13 @@ const Runtime::Options& checked(const Runtime::Options& options) {
   check_at_most("workers", options.workers, kMaxWorkers);
   check_at_most("stack_bytes", options.stack_bytes, kMaxStackBytes);
   check_at_most("guard_bytes", options.guard_bytes, kMaxStackBytes);
+  for (const unsigned cpu : options.cpus) {
+    if (bindable_processors() == 0) {
+      throw std::system_error(make_error_code(Errc::kNotSupported),
+                              "rearm: Runtime::Options::cpus: no thread can be bound here");
+    }
+    check_at_most("cpus", cpu, bindable_processors() - 1);
+  }
   return options;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <set>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "base/clock.h"
 #include "sched/options.h"
 #include "sched/overflow.h"
+#include "sched/worker_thread.h"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -27,6 +29,14 @@ std::size_t usable_processors() {
   }
 #endif
   return std::max(1U, std::thread::hardware_concurrency());
+}
+
+std::size_t workers_of(const Runtime::Options& options) {
+  if (options.workers != 0) return options.workers;
+  const std::size_t processors =
+      options.cpus.empty() ? usable_processors()
+                           : std::set<unsigned>(options.cpus.begin(), options.cpus.end()).size();
+  return std::min(processors, kMaxWorkers);
 }
 
 std::unique_ptr<PollerCore> open_poller(std::string_view backend) {
@@ -49,6 +59,7 @@ std::unique_ptr<PollerCore> open_poller(std::string_view backend) {
 struct Scheduler::Threads {
   std::vector<std::unique_ptr<Worker>> workers;
   std::vector<OverflowReporter::HandlerStack> handler_stacks;  // One for each, or none.
+  BoundHere bound;  // The caller's thread, from which the others inherit it.
   std::vector<std::thread> threads;
   Atomic<bool> go{false};  // False: a worker that is unparked before run() goes home.
 
@@ -57,8 +68,9 @@ struct Scheduler::Threads {
     for (std::size_t i = 1; i <= threads.size(); ++i) workers[i]->sleeper().parker.unpark();
   }
   // Runs a worker on the calling thread.
-  void run(std::size_t i) {
+  void run(std::size_t i, const std::function<void(std::size_t)>& on_start) {
     const OverflowReporter reporter(handler_stacks.empty() ? nullptr : &handler_stacks[i]);
+    if (on_start) [&]() noexcept { on_start(i); }();
     workers[i]->run();
   }
   ~Threads() {
@@ -71,9 +83,11 @@ Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
     : runtime_(runtime),
       stacks_(checked(options).stack_bytes, options.guard_bytes),
       poller_(open_poller(options.backend)),
-      report_stack_overflow_(options.report_stack_overflow) {
-  const std::size_t workers =
-      options.workers == 0 ? std::min(usable_processors(), kMaxWorkers) : options.workers;
+      report_stack_overflow_(options.report_stack_overflow),
+      cpus_(options.cpus),
+      thread_name_(options.thread_name),
+      on_worker_start_(options.on_worker_start) {
+  const std::size_t workers = workers_of(options);
   for (std::size_t i = 0; i < workers; ++i) {
     processors_.push_back(std::make_unique<Processor>(
         stacks_.usual(), workers > 1 ? RunQueue::Thieves::kSome : RunQueue::Thieves::kNone));
@@ -110,13 +124,20 @@ void Scheduler::start_threads() {
     threads->workers.push_back(std::make_unique<Worker>(*this, *processors_[i]));
     if (report_stack_overflow_) threads->handler_stacks.emplace_back();
   }
+  if (!cpus_.empty()) {
+    if (const std::error_code error = threads->bound.bind(cpus_)) {
+      throw std::system_error(error,
+                              "rearm: cannot run on the processors of Runtime::Options::cpus");
+    }
+  }
   threads->threads.reserve(processors_.size() - 1);
   for (std::size_t i = 1; i < processors_.size(); ++i) {
     try {
-      threads->threads.emplace_back([&all = *threads, i] {
+      threads->threads.emplace_back([&all = *threads, &on_start = on_worker_start_, i] {
         all.workers[i]->sleeper().parker.park();
-        if (all.go.load(kAcquire)) all.run(i);
+        if (all.go.load(kAcquire)) all.run(i, on_start);
       });
+      name_thread(threads->threads.back(), thread_name_, i);
     } catch (const std::system_error& error) {
       throw std::system_error(
           error.code(), "rearm: cannot start the thread of worker " + std::to_string(i) + " of " +
@@ -148,7 +169,7 @@ void Scheduler::run() {
   if (stopping()) request_stop();
   finish_if_all_ended();
   threads_->release(true);
-  threads_->run(0);
+  threads_->run(0, on_worker_start_);
   stop_threads();
   for (const auto& processor : processors_) processor->stacks.flush();
   stacks_.trim();

@@ -21,10 +21,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <source_location>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/atomic.h"
@@ -177,6 +179,9 @@ class Scheduler {
   std::unique_ptr<PollerCore> poller_;
   std::vector<std::unique_ptr<Processor>> processors_;
   const bool report_stack_overflow_;
+  const std::vector<unsigned> cpus_;
+  const std::string thread_name_;
+  const std::function<void(std::size_t)> on_worker_start_;
 
   IdleWorkers idle_;
   Atomic<bool> poll_turn_{false};

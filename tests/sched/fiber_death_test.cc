@@ -22,7 +22,7 @@ class FiberDeathTest : public ::testing::Test {
   void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-constexpr Runtime::Options kOneWorker{.workers = 1};
+const Runtime::Options kOneWorker{.workers = 1};
 
 TEST_F(FiberDeathTest, AnExceptionOfADetachedFiberNamesTheFiberAndItsSpawnSite) {
   EXPECT_DEATH(

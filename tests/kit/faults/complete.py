@@ -18,6 +18,8 @@ EXCUSED = {
     "getpid": "cannot fail",
     "sched_yield": "cannot fail on Linux",
     "sysconf": "of the page size: answered by the C library",
+    "pthread_setname_np": "a name for debuggers; nothing depends on it",
+    "sched_setaffinity": "asked for by options alone, and its error is thrown; worker_thread_test",
     "pthread_sigmask": "fails only for a wrong argument",
     "sigaction": "fails only for a wrong argument",
     "signal": "restores SIG_DFL in the handler of a process that dies",
