@@ -17,6 +17,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "rearm/version.h"
+
 namespace rearm {
 
 // The library's own outcomes. `kTimedOut`, `kCancelled`, `kNotSupported` and `kInvalidArgument`

@@ -38,8 +38,8 @@ class BoundHere {
  private:
 #if defined(__linux__)
   cpu_set_t before_;
-#endif
   bool is_bound_ = false;
+#endif
 };
 
 }  // namespace rearm::detail
