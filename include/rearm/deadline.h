@@ -9,12 +9,14 @@
 //   an instant in the past, such as Deadline::after(0s): do not wait; take what is there now.
 //
 // Durations and instants beyond the range of 64-bit nanoseconds (292 years) mean never() or, when
-// negative, the past. A value type: copy freely, any thread.
+// negative, the past. A value type: copy freely, any thread. Nothing throws, but for the arithmetic
+// of a duration whose numbers are of a type that does.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 namespace rearm {
 
@@ -32,7 +34,8 @@ class Deadline {
   [[nodiscard]] static Deadline now() noexcept;
 
   template <class Rep, class Period>
-  [[nodiscard]] static Deadline after(std::chrono::duration<Rep, Period> timeout) {
+  [[nodiscard]] static Deadline after(std::chrono::duration<Rep, Period> timeout) noexcept(
+      std::is_arithmetic_v<Rep>) {
     const std::int64_t delta_ns = saturated_ns(timeout);
     if (delta_ns == kNever) return never();
     const std::int64_t now_ns = now().ns();
@@ -42,7 +45,9 @@ class Deadline {
   }
 
   template <class Duration>
-  [[nodiscard]] static constexpr Deadline at(std::chrono::time_point<Clock, Duration> instant) {
+  [[nodiscard]] static constexpr Deadline
+  at(std::chrono::time_point<Clock, Duration> instant) noexcept(
+      std::is_arithmetic_v<typename Duration::rep>) {
     return Deadline(saturated_ns(instant.time_since_epoch()));
   }
 
@@ -69,7 +74,8 @@ class Deadline {
   // The comparison is made in floating point because it cannot overflow there; the conversion is
   // exact wherever the result fits.
   template <class Rep, class Period>
-  static constexpr std::int64_t saturated_ns(std::chrono::duration<Rep, Period> d) {
+  static constexpr std::int64_t saturated_ns(std::chrono::duration<Rep, Period> d) noexcept(
+      std::is_arithmetic_v<Rep>) {
     constexpr double kLimitSeconds = 9.2e9;
     const double seconds = std::chrono::duration<double>(d).count();
     if (seconds >= kLimitSeconds) return kNever;

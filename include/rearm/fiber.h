@@ -100,12 +100,12 @@ struct TaskOf final : Task {
                                    const SpawnOptions& options, const std::source_location& site);
 [[noreturn]] void throw_spawn_error(std::error_code error);
 // Stops the process if there is no fiber.
-[[nodiscard]] bool wait_for_end(Fiber* fiber, Deadline deadline);
+[[nodiscard]] bool wait_for_end(Fiber* fiber, Deadline deadline) noexcept;
 // The three below take a fiber that a JoinHandle owns.
-[[nodiscard]] Task& task_of(Fiber& fiber);
+[[nodiscard]] Task& task_of(Fiber& fiber) noexcept;
 void release(Fiber& fiber);  // After the end.
 void detach(Fiber& fiber);   // Before or after the end.
-[[nodiscard]] std::uint64_t id_of(const Fiber& fiber);
+[[nodiscard]] std::uint64_t id_of(const Fiber& fiber) noexcept;
 
 }  // namespace detail
 
@@ -150,7 +150,9 @@ class [[nodiscard("dropping the handle detaches the fiber; say detach() to mean 
 
   // Waits until the fiber has ended or the deadline has passed; returns whether it has ended. May
   // park; a plain thread blocks. A standing deadline means never. REQUIRES: joinable().
-  [[nodiscard]] bool wait(Deadline deadline) { return detail::wait_for_end(fiber_, deadline); }
+  [[nodiscard]] bool wait(Deadline deadline) noexcept {
+    return detail::wait_for_end(fiber_, deadline);
+  }
 
   // Lets the fiber go its own way. The runtime still waits for it before run() returns. What it
   // returns is destroyed on its own stack; if it has ended already, here.
@@ -229,14 +231,15 @@ template <std::invocable F>
 namespace this_fiber {
 
 // Lets other fibers run. May park.
-void yield();
+void yield() noexcept;
 
 // Parks until the instant has passed. Returns Errc::kCancelled if the runtime is stopping, and
 // nothing else. A standing deadline means never.
-Result<void> sleep_until(Deadline deadline);
+Result<void> sleep_until(Deadline deadline) noexcept;
 
 template <class Rep, class Period>
-Result<void> sleep_for(std::chrono::duration<Rep, Period> duration) {
+Result<void> sleep_for(std::chrono::duration<Rep, Period> duration) noexcept(
+    std::is_arithmetic_v<Rep>) {
   return sleep_until(Deadline::after(duration));
 }
 

@@ -123,20 +123,20 @@ class Runtime {
   // Asks every fiber to end: waits on descriptors and sleeps, those in progress and those to come
   // until run() returns, end with Errc::kCancelled. Joins do not: they wait for fibers that end.
   // From any thread; not from a signal handler.
-  void request_stop();
+  void request_stop() noexcept;
 
   // Gives the memory of all stacks that are not in use back to the system, now. Without it, it goes
   // by itself: what a burst of fibers has needed, down to a tenth within ten seconds; all of it
   // when run() returns. Stacks at hand in the cache of a worker that is running a fiber just now,
   // 64 at most, are left out. From any thread; never parks, and takes a few microseconds a stack.
-  void trim();
+  void trim() noexcept;
 
   // The runtime of the calling fiber, or nullptr on a plain thread.
   [[nodiscard]] static Runtime* current() noexcept;
 
   [[nodiscard]] std::size_t workers() const noexcept;
   [[nodiscard]] std::string_view backend_name() const noexcept;
-  [[nodiscard]] Stats stats() const;
+  [[nodiscard]] Stats stats() const noexcept;
 
   // For the library's own rooms.
   [[nodiscard]] detail::Scheduler& scheduler() noexcept { return *scheduler_; }

@@ -211,7 +211,7 @@ void throw_spawn_error(std::error_code error) {
       error, "rearm: cannot spawn a fiber (see vm.max_map_count, RLIMIT_AS, vm.overcommit_memory)");
 }
 
-bool wait_for_end(Fiber* awaited, Deadline deadline) {
+bool wait_for_end(Fiber* awaited, Deadline deadline) noexcept {
   REARM_CHECK(
       awaited != nullptr,
       "join() or wait() was called on a handle that has no fiber: it was joined or detached "
@@ -241,9 +241,9 @@ bool wait_for_end(Fiber* awaited, Deadline deadline) {
   }
 }
 
-Task& task_of(Fiber& fiber) { return *fiber.task; }
+Task& task_of(Fiber& fiber) noexcept { return *fiber.task; }
 
-std::uint64_t id_of(const Fiber& fiber) { return fiber.id; }
+std::uint64_t id_of(const Fiber& fiber) noexcept { return fiber.id; }
 
 void release(Fiber& fiber) { fiber.scheduler.bury(fiber); }
 
@@ -312,7 +312,7 @@ std::optional<WakeReason> wait_on(WaitWord& word, Deadline deadline, Cancellable
 
 namespace rearm::this_fiber {
 
-void yield() {
+void yield() noexcept {
   detail::Worker* const worker = detail::Worker::current();
   if (worker == nullptr || worker->fiber() == nullptr) {
     std::this_thread::yield();
@@ -322,7 +322,7 @@ void yield() {
   }
 }
 
-Result<void> sleep_until(Deadline deadline) {
+Result<void> sleep_until(Deadline deadline) noexcept {
   // Even a sleep for ever needs a timer, for request_stop() to end.
   if (deadline.is_standing() || deadline.is_never()) {
     deadline = Deadline::at_ns(detail::Timers::kNever - 1);

@@ -15,12 +15,12 @@ void Runtime::start_threads() { scheduler_->start_threads(); }
 void Runtime::stop_threads() { scheduler_->stop_threads(); }
 void Runtime::run_until_idle() { scheduler_->run(); }
 
-void Runtime::request_stop() {
+void Runtime::request_stop() noexcept {
   const detail::ChoicesAround choices(detail::Act::kStop);
   scheduler_->request_stop();
 }
 
-void Runtime::trim() { scheduler_->trim_all(); }
+void Runtime::trim() noexcept { scheduler_->trim_all(); }
 
 Runtime* Runtime::current() noexcept {
   detail::Worker* const worker = detail::Worker::current();
@@ -31,6 +31,6 @@ std::size_t Runtime::workers() const noexcept { return scheduler_->processors().
 std::string_view Runtime::backend_name() const noexcept {
   return scheduler_->poller().backend_name();
 }
-Runtime::Stats Runtime::stats() const { return scheduler_->stats(); }
+Runtime::Stats Runtime::stats() const noexcept { return scheduler_->stats(); }
 
 }  // namespace rearm
