@@ -1,6 +1,5 @@
 #include "rearm/net/fd.h"
 
-#include <limits.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "base/clock.h"
 #include "net/fd_access.h"
 #include "net/no_sigpipe.h"
+#include "net/transfer.h"
 #include "poller/fd_flags.h"
 #include "sched/scheduler.h"
 #include "sched/wait.h"
@@ -75,6 +75,8 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
   Descriptor& descriptor = *descriptor_;
   PollerCore& poller = *descriptor.poller.load(kRelaxed);
   WaitWord& word = descriptor.word(direction_);
+  // This wait may take the report of what comes; see the short-read rule.
+  if (direction_ == Direction::kRead) descriptor.read_drained = false;
   for (;;) {
     switch (word.prepare()) {
       case WaitWord::Prepared::kReady: return {};
@@ -161,9 +163,6 @@ Result<void> FdAccess::set_deadline(const Fd& fd, Direction direction, Deadline 
 
 namespace {
 
-// read() and write() transfer at most this much at once (Linux; SSIZE_MAX elsewhere).
-constexpr std::size_t kMaxTransfer = 0x7ffff000;
-
 static_assert(sizeof(MutableBuffer) == sizeof(iovec) && sizeof(ConstBuffer) == sizeof(iovec));
 
 // The result of a write to what is not a socket, and without the signal that it may have raised.
@@ -174,14 +173,13 @@ ssize_t without_sigpipe(NoSigpipe& no_sigpipe, ssize_t n) {
 }
 
 ssize_t write_once(int fd, bool is_socket, ConstBuffer buffer) {
-  const std::size_t bytes = std::min(buffer.size(), kMaxTransfer);
+  const std::size_t bytes = std::min(buffer.size(), kLargestTransfer);
   if (is_socket) return result_or_errno(::send(fd, buffer.data(), bytes, kNoSignal));
   NoSigpipe no_sigpipe;
   return without_sigpipe(no_sigpipe, ::write(fd, buffer.data(), bytes));
 }
 
 ssize_t writev_once(int fd, bool is_socket, iovec* vectors, std::size_t count) {
-  count = std::min<std::size_t>(count, IOV_MAX);
   if (is_socket) {
     msghdr message{};
     message.msg_iov = vectors;
@@ -192,25 +190,15 @@ ssize_t writev_once(int fd, bool is_socket, iovec* vectors, std::size_t count) {
   return without_sigpipe(no_sigpipe, ::writev(fd, vectors, static_cast<int>(count)));
 }
 
-template <class Buffer>
-std::size_t total_bytes(std::span<const Buffer> buffers) {
-  std::size_t bytes = 0;
-  for (const Buffer& buffer : buffers) bytes += buffer.size();
-  return bytes;
-}
-
 // A read under the short-read rule: see fd_access.h.
 template <class Call>
 Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std::size_t capacity,
                                  Deadline deadline, Call&& call) {
   Descriptor& descriptor = operation.descriptor();
-  if (descriptor.read_drained) {
-    descriptor.read_drained = false;
-    if (!descriptor.hang_up_seen.load(kSeqCst)) {
-      if (const std::error_code error = operation.wait(deadline)) [[unlikely]] {
-        if (error == Errc::kClosed) return std::unexpected(error);
-        // Any other refusal comes again if there is indeed nothing to read.
-      }
+  if (descriptor.read_drained && !descriptor.hang_up_seen.load(kSeqCst)) {
+    if (const std::error_code error = operation.wait(deadline)) [[unlikely]] {
+      if (error == Errc::kClosed) return std::unexpected(error);
+      // perform() meets any other refusal again, if the read would block.
     }
   }
   const auto n = operation.perform(deadline, call);
@@ -223,7 +211,7 @@ Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std:
 
 Result<std::size_t> read_once(FdAccess::Operation& operation, bool rule, MutableBuffer buffer,
                               Deadline deadline) {
-  const std::size_t bytes = std::min(buffer.size(), kMaxTransfer);
+  const std::size_t bytes = std::min(buffer.size(), kLargestTransfer);
   return read_by_rule(operation, rule, bytes, deadline,
                       [&](int fd) { return result_or_errno(::read(fd, buffer.data(), bytes)); });
 }
@@ -255,7 +243,9 @@ bool Fd::is_open() const noexcept {
 
 int Fd::native_handle() const noexcept {
   const auto operation = FdAccess::Operation::shared(*this, Direction::kRead);
-  return operation.refused() ? -1 : operation.fd();
+  if (operation.refused()) return -1;
+  FdAccess::stop_short_read_rule(operation);
+  return operation.fd();
 }
 
 Result<void> Fd::close() noexcept {
@@ -286,15 +276,14 @@ Result<std::size_t> Fd::read_some(MutableBuffer buffer, Deadline deadline) {
 Result<std::size_t> Fd::readv(std::span<const MutableBuffer> buffers, Deadline deadline) {
   FdAccess::Operation operation(*this, Direction::kRead);
   if (operation.refused()) return operation.error();
-  buffers = buffers.first(std::min<std::size_t>(buffers.size(), IOV_MAX));
-  const std::size_t bytes = detail::total_bytes(buffers);
-  if (bytes == 0) return 0;
-  return detail::read_by_rule(
-      operation, FdAccess::has_trait(*this, FdAccess::kShortReadDrains), bytes, deadline,
-      [&](int fd) {
-        return detail::result_or_errno(::readv(fd, reinterpret_cast<const iovec*>(buffers.data()),
-                                               static_cast<int>(buffers.size())));
-      });
+  const auto transfer = detail::one_transfer(buffers);
+  if (transfer.bytes == 0) return 0;
+  const bool rule = FdAccess::has_trait(*this, FdAccess::kShortReadDrains);
+  if (transfer.count == 1) return detail::read_once(operation, rule, buffers[transfer.at], deadline);
+  const auto* const vectors = reinterpret_cast<const iovec*>(&buffers[transfer.at]);
+  return detail::read_by_rule(operation, rule, transfer.bytes, deadline, [&](int fd) {
+    return detail::result_or_errno(::readv(fd, vectors, static_cast<int>(transfer.count)));
+  });
 }
 
 Result<void> Fd::read_exact(MutableBuffer buffer, Deadline deadline) {
@@ -324,10 +313,16 @@ Result<std::size_t> Fd::writev(std::span<const ConstBuffer> buffers, Deadline de
   FdAccess::Operation operation(*this, Direction::kWrite);
   if (operation.refused()) return operation.error();
   const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);
+  const auto transfer = detail::one_transfer(buffers);
+  if (transfer.count <= 1) {
+    const ConstBuffer buffer = transfer.count == 0 ? ConstBuffer() : buffers[transfer.at];
+    return operation.perform(deadline,
+                             [&](int fd) { return detail::write_once(fd, is_socket, buffer); });
+  }
   // sendmsg() and writev() read through the vectors; struct iovec merely cannot say so.
-  auto* const vectors = const_cast<iovec*>(reinterpret_cast<const iovec*>(buffers.data()));
+  auto* const vectors = const_cast<iovec*>(reinterpret_cast<const iovec*>(&buffers[transfer.at]));
   return operation.perform(deadline, [&](int fd) {
-    return detail::writev_once(fd, is_socket, vectors, buffers.size());
+    return detail::writev_once(fd, is_socket, vectors, transfer.count);
   });
 }
 

@@ -6,15 +6,33 @@
 // kParking and makes the park fail, so the loop tries again: no wake-up is lost (G5).
 //
 // The short-read rule. A read that fills less than its buffer has drained the socket, so the next
-// one waits at once, without the read that would return EAGAIN. That is sound where
-//   - every arrival of data makes a new report: edge-triggered kernels by definition, kernels that
-//     need arming because arming looks at the level;
-//   - a short read really means drained: true of TCP but for the urgent mark, where a read stops.
-//     It is not true of datagrams, of Unix sockets (a read stops where descriptors or credentials
-//     are attached) and of pipes in packet mode;
-//   - the end has not been reported together with the data: a report of a hang-up, a half-close,
-//     an error or urgent data turns the rule off for the rest of the descriptor's life. One that
-//     comes after the report makes a new report.
+// read waits at once, without the system call that would return EAGAIN. Descriptor::read_drained
+// remembers that. A wait that is made in place of a read needs a report of everything that has come
+// since the short read; the report lies in the direction's word until a wait takes it.
+//
+//   what could make the wait sleep over data      why it does not
+//   another wait took the report: wait_readable,  each wait for reading forgets read_drained before
+//   a wait that a deadline, a cancellation or a   it looks at the word, whatever it ends with
+//   stop ended, one that was woken for nothing
+//   set_deadline() woke the reader                a wake-up that is no report ends the wait, and
+//                                                 what follows a wait is a read
+//   release() and adopt(); accept, connect        a life begins with read_drained false
+//   another number for the same socket (a dup,    each registration has reports of its own, and
+//   a child process), and reads through it        what others take is never there to be read
+//   the end came in one report with the data:     such a report sets hang_up_seen before the reader
+//   hang-up, half-close, error; urgent data, at   is let through, and the rule is off for the rest
+//   whose mark a read stops                       of the life; a later report is in the word
+//   a read stops at something else than the end:  the rule is for TCP alone (stream_traits): not
+//   datagrams, attached descriptors, packets of   for Unix sockets and pipes, and not for what says
+//   a pipe, SCTP, MPTCP, SMC, a TLS record        another SO_PROTOCOL or has a TCP_ULP
+//   the program attaches such a layer later, or   it must ask for the number: native_handle() turns
+//   sets SO_RCVLOWAT                              the rule off for the rest of the life
+//   more was asked for than one call transfers    what one call may transfer is what a read is
+//                                                 measured by (one_transfer)
+//   the kernel does not report each arrival       edges are reports of arrivals by definition; arm
+//                                                 looks at the level (backend.h)
+//
+// Not recognised: a BPF program that redirects data into the socket (sockmap) after it was adopted.
 //
 // Who may call. The room net only.
 #pragma once
@@ -41,7 +59,8 @@ class FdAccess {
  public:
   // What is known of the kind of descriptor (Fd::traits_).
   static constexpr std::uint8_t kIsSocket = 1;         // send() instead of write().
-  static constexpr std::uint8_t kShortReadDrains = 2;  // The short-read rule holds.
+  // The short-read rule holds; of a listener, it holds for what is accepted.
+  static constexpr std::uint8_t kShortReadDrains = 2;
 
   // Takes ownership of `fd`, which is already non-blocking and close-on-exec. On error it stays the
   // caller's.
@@ -115,11 +134,17 @@ class FdAccess {
     return *operation.descriptor().poller.load(kRelaxed);
   }
 
+  // For one who gets the number and may do with the socket what the rule does not know of.
+  static void stop_short_read_rule(const Operation& operation) noexcept {
+    operation.descriptor().hang_up_seen.store(true, kSeqCst);
+  }
+
   static Result<void> set_deadline(const Fd& fd, Direction direction, Deadline deadline);
 
   [[nodiscard]] static bool has_trait(const Fd& fd, std::uint8_t trait) noexcept {
     return (fd.traits_ & trait) != 0;
   }
+  [[nodiscard]] static std::uint8_t traits_of(const Fd& fd) noexcept { return fd.traits_; }
 
  private:
   [[nodiscard]] static Result<Fd> adopt(PollerCore& poller, int fd, std::uint8_t traits);

@@ -1,9 +1,12 @@
 #include "net/native_socket.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 
@@ -132,7 +135,28 @@ std::error_code check_adoptable(int fd, Family family, int type) {
   return make_nonblocking_cloexec(fd);
 }
 
-Result<Fd> accept_next(const Fd& listener, std::uint8_t traits, Deadline deadline) {
+std::uint8_t stream_traits(int fd) {
+#if defined(SO_PROTOCOL)
+  constexpr int kProtocol = SO_PROTOCOL;
+#elif defined(SO_PROTOTYPE)
+  constexpr int kProtocol = SO_PROTOTYPE;  // illumos.
+#else
+  constexpr int kProtocol = -1;  // macOS, whose reports do not carry the rule anyway.
+#endif
+  if (kProtocol == -1) return FdAccess::kIsSocket;
+  const auto protocol = get_option(fd, SOL_SOCKET, kProtocol);
+  if (!protocol || *protocol != IPPROTO_TCP) return FdAccess::kIsSocket;
+#if defined(TCP_ULP)
+  std::array<char, 16> layer{};  // TCP_ULP_NAME_MAX. Nothing is written if there is none.
+  socklen_t size = layer.size();
+  if (::getsockopt(fd, IPPROTO_TCP, TCP_ULP, layer.data(), &size) == 0 && layer[0] != '\0') {
+    return FdAccess::kIsSocket;
+  }
+#endif
+  return FdAccess::kIsSocket | FdAccess::kShortReadDrains;
+}
+
+Result<Fd> accept_next(const Fd& listener, Deadline deadline) {
   auto operation = FdAccess::Operation::shared(listener, Direction::kRead);
   if (operation.refused()) return operation.error();
   for (;;) {
@@ -148,7 +172,8 @@ Result<Fd> accept_next(const Fd& listener, std::uint8_t traits, Deadline deadlin
 #if !(defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC))
       if (const auto error = make_nonblocking_cloexec(socket.fd())) return std::unexpected(error);
 #endif
-      return FdAccess::adopt_own(FdAccess::poller_of(operation), socket.take(), traits);
+      return FdAccess::adopt_own(FdAccess::poller_of(operation), socket.take(),
+                                 FdAccess::traits_of(listener));
     }
     // On to the next connection, unless this is of the listener; kTimedOut and its like are.
     const bool is_systems = fd.error().category() == std::system_category();

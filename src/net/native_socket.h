@@ -48,8 +48,13 @@ enum class Family : bool { kIp, kUnix };
 // non-blocking and close-on-exec.
 [[nodiscard]] std::error_code check_adoptable(int fd, Family family, int type);
 
-// The next connection, added to the listener's poller; waits while there is none.
-[[nodiscard]] Result<Fd> accept_next(const Fd& listener, std::uint8_t traits, Deadline deadline);
+// The next connection, added to the listener's poller, with the listener's traits; waits while
+// there is none.
+[[nodiscard]] Result<Fd> accept_next(const Fd& listener, Deadline deadline);
+
+// The traits of a stream, or of what a listener accepts: see the short-read rule in fd_access.h.
+// REQUIRES: an open IPv4 or IPv6 socket.
+[[nodiscard]] std::uint8_t stream_traits(int fd);
 
 // Starts connecting, adds the socket to the calling fiber's poller and waits for the outcome. The
 // socket is added after connect(2): an unconnected one would be reported as hung up.

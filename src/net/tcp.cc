@@ -13,8 +13,6 @@ using detail::FdAccess;
 
 namespace {
 
-constexpr std::uint8_t kStreamTraits = FdAccess::kIsSocket | FdAccess::kShortReadDrains;
-
 // macOS counts SO_LINGER in ticks of its clock.
 #if defined(SO_LINGER_SEC)
 constexpr int kLingerSeconds = SO_LINGER_SEC;
@@ -50,7 +48,7 @@ Result<TcpStream> TcpStream::adopt(int fd) {
   if (const auto error = detail::check_adoptable(fd, detail::Family::kIp, SOCK_STREAM)) {
     return std::unexpected(error);
   }
-  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, kStreamTraits);
+  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, detail::stream_traits(fd));
   if (!adopted) return std::unexpected(adopted.error());
   return TcpStream(std::move(*adopted));
 }
@@ -59,7 +57,8 @@ Result<TcpStream> TcpStream::connect(const SocketAddress& address, Deadline dead
   if (!detail::is_of(detail::Family::kIp, address)) return std::unexpected(Errc::kInvalidArgument);
   auto socket = detail::open_socket(address, SOCK_STREAM);
   if (!socket) return std::unexpected(socket.error());
-  auto fd = detail::connect_socket(std::move(*socket), address, kStreamTraits, deadline);
+  const std::uint8_t traits = detail::stream_traits(socket->fd());
+  auto fd = detail::connect_socket(std::move(*socket), address, traits, deadline);
   if (!fd) return std::unexpected(fd.error());
   return TcpStream(std::move(*fd));
 }
@@ -101,7 +100,7 @@ Result<TcpListener> TcpListener::bind(const SocketAddress& address, const Option
   if (!error) error = detail::listen_socket(fd, options.backlog);
   if (error) return std::unexpected(error);
   auto adopted =
-      FdAccess::adopt_own(FdAccess::current_runtime(), socket->take(), FdAccess::kIsSocket);
+      FdAccess::adopt_own(FdAccess::current_runtime(), socket->take(), detail::stream_traits(fd));
   if (!adopted) return std::unexpected(adopted.error());
   return TcpListener(std::move(*adopted));
 }
@@ -110,13 +109,13 @@ Result<TcpListener> TcpListener::adopt(int fd) {
   if (const auto error = detail::check_adoptable(fd, detail::Family::kIp, SOCK_STREAM)) {
     return std::unexpected(error);
   }
-  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, FdAccess::kIsSocket);
+  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, detail::stream_traits(fd));
   if (!adopted) return std::unexpected(adopted.error());
   return TcpListener(std::move(*adopted));
 }
 
 Result<TcpStream> TcpListener::accept(Deadline deadline) {
-  auto fd = detail::accept_next(*this, kStreamTraits, deadline);
+  auto fd = detail::accept_next(*this, deadline);
   if (!fd) return std::unexpected(fd.error());
   return TcpStream(std::move(*fd));
 }

@@ -87,7 +87,7 @@ Result<UnixListener> UnixListener::adopt(int fd) {
 }
 
 Result<UnixStream> UnixListener::accept(Deadline deadline) {
-  auto fd = detail::accept_next(*this, FdAccess::kIsSocket, deadline);
+  auto fd = detail::accept_next(*this, deadline);
   if (!fd) return std::unexpected(fd.error());
   return UnixStream(std::move(*fd));
 }

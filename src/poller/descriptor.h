@@ -71,12 +71,13 @@ class alignas(64) Descriptor {
   std::uint32_t slot = 0;  // Constant for ever.
 
   // Set for the rest of the life when a report says that the end may be near, or that urgent data
-  // is under way: from then on a short read does not mean "drained". A stale event may set it in
-  // the wrong life, which costs a system call and nothing else.
+  // is under way, or when the program asks for the number: from then on a short read does not mean
+  // "drained". A stale event may set it in the wrong life, which costs a system call and nothing
+  // else.
   Atomic<bool> hang_up_seen{false};
 
-  // Owned by whoever is inside as the reader. The last read was short, so the next one would only
-  // meet EAGAIN.
+  // Owned by whoever is inside as the reader. The last read was short and nothing has waited since:
+  // what has come since then has its report in the word.
   bool read_drained = false;
 
   // Written by the one who ends the life, read by the last one out. False if the number goes back

@@ -2,18 +2,27 @@
 // waits without asking the kernel. Here is everything that could make such a wait miss something:
 // a read that waits in vain is a failure.
 #include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "net/fd_access.h"
+#include "net/native_socket.h"
 #include "net/net_fixture.h"
+#include "net/transfer.h"
 #include "support/scale.h"
 
 namespace rearm {
@@ -249,6 +258,119 @@ TEST_P(ShortReadTest, AUnixReadThatStopsAtDescriptorsIsNotTheEnd) {
     while (text.size() < 15 && !::testing::Test::HasFailure()) text += read(ours);
     EXPECT_EQ(text, "plainpassedtail");
   });
+}
+
+// A wait that is not followed by a read has taken the report that the next read would wait for.
+TEST_P(ShortReadTest, AReadAfterAWaitTakesWhatTheWaitWasToldOf) {
+  run([] {
+    auto [ours, peer] = mixed();
+    for (int i = 0; i < 20; ++i) {
+      test::send_text(peer.get(), "one");
+      EXPECT_EQ(read(ours), "one");
+      test::send_text(peer.get(), "two");
+      expect_ok(ours.wait_readable(patience()));
+      const Deadline late = Deadline::after(5s);
+      EXPECT_EQ(read(ours, late), "two");
+      EXPECT_LT(Deadline::now().ns(), late.ns()) << "the read waited for another report";
+    }
+  });
+}
+
+// socket(7), SO_RCVLOWAT: nothing is reported until there is as much, but a read takes less.
+TEST_P(ShortReadTest, WhoAsksForTheNumberHasEveryReadMade) {
+  run([] {
+    auto [ours, peer] = mixed();
+    const int mark = 100;
+    ASSERT_EQ(::setsockopt(ours.native_handle(), SOL_SOCKET, SO_RCVLOWAT, &mark, sizeof(mark)), 0);
+    for (int i = 0; i < 3; ++i) {
+      test::send_text(peer.get(), "little");
+      EXPECT_TRUE(test::eventually([&] {
+        char byte = 0;
+        return ::recv(ours.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+      }));
+      const Deadline late = Deadline::after(5s);
+      EXPECT_EQ(read(ours, late), "little");
+      EXPECT_LT(Deadline::now().ns(), late.ns()) << "the read waited for a report";
+    }
+  });
+}
+
+// A pair of sockets over loopback, of this protocol.
+test::FdPair pair_of(int protocol) {
+  const test::UniqueFd listener(::socket(AF_INET, SOCK_STREAM, protocol));
+  if (listener.get() < 0) return {};
+  const sockaddr_in address = test::bind_to_loopback(listener.get());
+  (void)test::require(::listen(listener.get(), 1), "listen");
+  test::FdPair pair;
+  pair.a = test::UniqueFd(test::require(::socket(AF_INET, SOCK_STREAM, protocol), "socket"));
+  test::connect_to(pair.a.get(), address);
+  pair.b = test::UniqueFd(test::require(::accept(listener.get(), nullptr, nullptr), "accept"));
+  return pair;
+}
+
+constexpr auto kRule = detail::FdAccess::kShortReadDrains;
+
+TEST(StreamTraits, TheRuleIsForTcpAlone) {
+  const test::FdPair tcp = test::tcp_pair();
+  EXPECT_EQ(detail::stream_traits(tcp.a.get()) & kRule, kRule);
+  EXPECT_EQ(detail::stream_traits(tcp.b.get()) & kRule, kRule);
+  // Where the kernel has them: streams that TcpStream::adopt() takes, and whose reads stop at
+  // records, or are another layer's.
+  int there = 0;
+  for (const int protocol : {132 /* SCTP */, 262 /* MPTCP */}) {
+    const test::FdPair other = pair_of(protocol);
+    if (other.a.get() < 0) continue;
+    ++there;
+    EXPECT_EQ(detail::stream_traits(other.a.get()) & kRule, 0) << protocol;
+    EXPECT_EQ(detail::stream_traits(other.b.get()) & kRule, 0) << protocol;
+  }
+#if defined(TCP_ULP)
+  if (::setsockopt(tcp.a.get(), IPPROTO_TCP, TCP_ULP, "tls", 3) == 0) {
+    ++there;
+    EXPECT_EQ(detail::stream_traits(tcp.a.get()) & kRule, 0) << "tls";
+  }
+#endif
+  std::printf("layers beside TCP that this kernel has: %d\n", there);
+}
+
+// What is accepted is of the listener's protocol.
+TEST_P(ShortReadTest, WhatAnAdoptedListenerAcceptsGoesByItsProtocol) {
+  run([] {
+    for (const int protocol : {0, 262 /* MPTCP */}) {
+      test::UniqueFd number(::socket(AF_INET, SOCK_STREAM, protocol));
+      if (number.get() < 0) continue;
+      const sockaddr_in address = test::bind_to_loopback(number.get());
+      (void)test::require(::listen(number.get(), 1), "listen");
+      TcpListener listener = expect_value(TcpListener::adopt(number.release()));
+      const test::UniqueFd peer(test::require(::socket(AF_INET, SOCK_STREAM, protocol), "socket"));
+      test::connect_to(peer.get(), address);
+      const TcpStream ours = expect_value(listener.accept(patience()));
+      EXPECT_EQ(detail::FdAccess::has_trait(ours, kRule), protocol == 0);
+    }
+  });
+}
+
+// One call transfers less than 2 GiB: what it reads is measured by that.
+TEST(Transfer, OneCallTakesWhatFitsIntoIt) {
+  using detail::kLargestTransfer;
+  using detail::one_transfer;
+  char byte = 0;
+  const auto of = [&byte](std::size_t size) { return ConstBuffer(&byte, size); };
+  const auto expect = [](std::vector<ConstBuffer> buffers, std::size_t at, std::size_t count,
+                         std::size_t bytes) {
+    const auto transfer = one_transfer(std::span<const ConstBuffer>(buffers));
+    EXPECT_EQ(transfer.at, at);
+    EXPECT_EQ(transfer.count, count);
+    EXPECT_EQ(transfer.bytes, bytes);
+  };
+  expect({}, 0, 0, 0);
+  expect({of(0), of(0)}, 2, 0, 0);
+  expect({of(0), of(3), of(0), of(4)}, 1, 3, 7);
+  expect({of(kLargestTransfer)}, 0, 1, kLargestTransfer);
+  expect({of(kLargestTransfer + 1)}, 0, 1, kLargestTransfer);
+  expect({of(1), of(kLargestTransfer)}, 0, 1, 1);
+  expect({of(1), of(kLargestTransfer - 1), of(1)}, 0, 2, kLargestTransfer);
+  expect(std::vector<ConstBuffer>(IOV_MAX + 1, of(1)), 0, IOV_MAX, IOV_MAX);
 }
 
 #if defined(__linux__)

@@ -110,7 +110,10 @@ class Fd {
   [[nodiscard]] Result<int> release();
 
   // The descriptor's number, or -1 if closed or if the calling fiber is of another runtime. For
-  // setting options; do not close it, and do not use it while somebody else may close this.
+  // what this class does not have: options, other system calls. Do not close the number, and do not
+  // use it while somebody else may close this. A TCP stream whose number has been asked for makes
+  // one system call more for each read: the program may do with the socket what Rearm cannot know
+  // of (TLS in the kernel, SO_RCVLOWAT).
   [[nodiscard]] int native_handle() const noexcept;
 
  private:

@@ -38,7 +38,9 @@ void DescriptorWorld::judge_waits(const char* when) {
     }
     const Actor actor = direction == Direction::kRead ? Actor::kRead : Actor::kWrite;
     for (int i = 0; i < threads(); ++i) {
-      if (scenario_.actors[static_cast<std::size_t>(i)] == actor && is_asleep(i)) {
+      const Actor other = scenario_.actors[static_cast<std::size_t>(i)];
+      const bool waits = other == actor || (other == Actor::kReread && actor == Actor::kRead);
+      if (waits && is_asleep(i)) {
         violation("G5", "a wake-up was lost: %c sleeps, waiting for %s, %s", 'A' + i, what, why);
       }
     }
@@ -79,7 +81,7 @@ void DescriptorWorld::judge_results() {
   for (int i = 0; i < threads(); ++i) {
     const Actor actor = scenario_.actors[static_cast<std::size_t>(i)];
     const Outcome& outcome = things_->outcomes[static_cast<std::size_t>(i)];
-    if (actor != Actor::kRead && actor != Actor::kWrite) continue;
+    if (actor != Actor::kRead && actor != Actor::kWrite && actor != Actor::kReread) continue;
     if (outcome.succeeded) continue;
     bool has_reason = false;
     switch (static_cast<Errc>(outcome.error)) {

@@ -25,7 +25,8 @@ using detail::Worker;
 namespace {
 
 constexpr std::array kNames = {"read",   "write", "report", "wake",   "expiry", "reset",
-                               "cancel", "close", "close2", "reopen", "poll",   "stop"};
+                               "cancel", "close", "close2", "reopen", "poll",   "stop",
+                               "reread"};
 static_assert(kNames.size() == kActors);
 
 constexpr std::int64_t kDeadlineNs = 100;
@@ -98,7 +99,8 @@ DescriptorWorld::DescriptorWorld(Class kind) {
   things_ = new Things(kind);
   things_->number = kernel.open();
   things_->file = kernel.file_at(things_->number);
-  auto fd = Fd::adopt(things_->number, things_->runtime);
+  auto fd = FdAccess::adopt(things_->runtime, things_->number,
+                            FdAccess::kIsSocket | FdAccess::kShortReadDrains);
   REARM_CHECK(fd.has_value(), "the model kernel refused a descriptor");
   things_->fd = std::move(*fd);
   {
@@ -125,7 +127,7 @@ void DescriptorWorld::reset() {
     }
   }
   if (scenario_.alone) return;
-  if (!has(Actor::kRead)) park_somebody(Direction::kRead);
+  if (!has(Actor::kRead) && !has(Actor::kReread)) park_somebody(Direction::kRead);
   if (!has(Actor::kWrite)) park_somebody(Direction::kWrite);
 }
 
@@ -208,7 +210,20 @@ void DescriptorWorld::take(int index, Actor actor) {
       collect(Deadline::never());
       break;
     case Actor::kStop: things.runtime.request_stop(); break;
+    case Actor::kReread: outcome = outcome_of(read_again(index)); break;
   }
+}
+
+// Each read has room for more than there is, so it is short.
+Result<std::size_t> DescriptorWorld::read_again(int index) {
+  Things& things = *things_;
+  kernel.believed_file[static_cast<std::size_t>(index)] = static_cast<std::int8_t>(things.file);
+  std::array<std::byte, 2> room{};
+  if (const auto first = things.fd.read_some(room); !first) return first;
+  if (const auto waited = things.fd.wait_readable(); !waited) {
+    return std::unexpected(waited.error());
+  }
+  return things.fd.read_some(room);
 }
 
 void DescriptorWorld::close_and_reopen(int index) {

@@ -1,7 +1,7 @@
 // DescriptorWorld: one descriptor, its poller, and up to eight threads that do things to it.
 //
 // What this is. The scenarios of the descriptor protocol. An actor is one thread that does one of
-// the twelve things that can happen to a descriptor; a scenario is a set of actors over one class
+// the thirteen things that can happen to a descriptor; a scenario is a set of actors over one class
 // of backend. Everything that an actor calls is the library's own code, from Fd down: a simulated
 // thread is a plain thread to the library, which blocks where a fiber would park.
 //
@@ -44,9 +44,13 @@ enum class Actor : std::uint8_t {
   kReopen,  // close(); the number is at once opened and added again, and its writing waited for.
   kPoll,    // collect() without a deadline, beside those of the reports.
   kStop,    // Runtime::request_stop().
+
+  // Of named scenarios alone: not combined with all others.
+  kReread,  // A short read of TCP, wait_readable(), and another read, which may go by the rule.
 };
 
-inline constexpr int kActors = 12;
+inline constexpr int kActors = 13;
+inline constexpr int kCombined = 12;
 
 [[nodiscard]] const char* name_of(Actor actor) noexcept;
 
@@ -93,6 +97,7 @@ class DescriptorWorld final : public Program {
   void judge_leaks();
   void take(int index, Actor actor);
   void close_and_reopen(int index);
+  [[nodiscard]] Result<std::size_t> read_again(int index);
   void collect(Deadline deadline);
   void mark(int& when, const char* what);
 

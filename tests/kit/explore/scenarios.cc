@@ -19,7 +19,7 @@ std::vector<std::vector<Actor>> actor_sets(int size) {
     for (const int actor : at) set.push_back(static_cast<Actor>(actor));
     sets.push_back(set);
     int i = size - 1;
-    while (i >= 0 && at[static_cast<std::size_t>(i)] == kActors - 1) --i;
+    while (i >= 0 && at[static_cast<std::size_t>(i)] == kCombined - 1) --i;
     if (i < 0) return sets;
     const int value = at[static_cast<std::size_t>(i)] + 1;
     for (; i < size; ++i) at[static_cast<std::size_t>(i)] = value;
@@ -37,10 +37,15 @@ void add_descriptor_scenarios(std::vector<Entry>& out, const char* backend) {
       }
     }
   }
-  for (int actor = 0; actor < kActors; ++actor) {
+  for (int actor = 0; actor < kCombined; ++actor) {
     const std::vector<Actor> actors = {Actor::kRead, Actor::kWrite, Actor::kReport,
                                        static_cast<Actor>(actor)};
     out.push_back({"quads", DescriptorWorld::name_of({.actors = actors}), backend});
+  }
+  for (const char* const name :
+       {"reread+report+report!alone", "reread+report+report+close!alone",
+        "reread+report+report+reset!alone", "reread+report+report+cancel!alone"}) {
+    out.push_back({"pairs", name, backend});
   }
   for (const char* const crowd :
        {"read+write+report+close+cancel", "read+write+report+report+reopen",

@@ -144,11 +144,29 @@ MUTANTS = [
          ('    case ENETUNREACH:\n',
           ''),
      ]),
-    ('short-read-drains', 'src/net/tcp.cc',
+    ('short-read-drains', 'src/net/native_socket.cc',
      'a read that is known to meet EAGAIN is made', [
-         ('constexpr std::uint8_t kStreamTraits = FdAccess::kIsSocket | '
-          'FdAccess::kShortReadDrains;',
-          'constexpr std::uint8_t kStreamTraits = FdAccess::kIsSocket;'),
+         ('return FdAccess::kIsSocket | FdAccess::kShortReadDrains;',
+          'return FdAccess::kIsSocket;'),
+     ]),
+    ('short-read-forgotten', 'src/net/fd.cc',
+     'a short read is remembered though a wait has taken the report', [
+         ('  if (direction_ == Direction::kRead) descriptor.read_drained = false;\n',
+          ''),
+     ]),
+    ('short-read-protocol', 'src/net/native_socket.cc',
+     'the short-read rule for streams that are not TCP', [
+         ('if (!protocol || *protocol != IPPROTO_TCP) return FdAccess::kIsSocket;',
+          'if (!protocol) return FdAccess::kIsSocket;'),
+     ]),
+    ('short-read-layer', 'src/net/native_socket.cc',
+     'the short-read rule for TLS in the kernel', [
+         ("&size) == 0 && layer[0] != '\\0')", '&size) != 0)'),
+     ]),
+    ('short-read-number', 'src/net/fd.cc',
+     'the short-read rule for a socket whose number the program has', [
+         ('  FdAccess::stop_short_read_rule(operation);\n',
+          ''),
      ]),
     ('connect-interrupted', 'src/net/udp.cc',
      'an interrupted connect of datagrams is not repeated', [
