@@ -279,7 +279,8 @@ Result<std::size_t> Fd::readv(std::span<const MutableBuffer> buffers, Deadline d
   const auto transfer = detail::one_transfer(buffers);
   if (transfer.bytes == 0) return 0;
   const bool rule = FdAccess::has_trait(*this, FdAccess::kShortReadDrains);
-  if (transfer.count == 1) return detail::read_once(operation, rule, buffers[transfer.at], deadline);
+  if (transfer.count == 1)
+    return detail::read_once(operation, rule, buffers[transfer.at], deadline);
   const auto* const vectors = reinterpret_cast<const iovec*>(&buffers[transfer.at]);
   return detail::read_by_rule(operation, rule, transfer.bytes, deadline, [&](int fd) {
     return detail::result_or_errno(::readv(fd, vectors, static_cast<int>(transfer.count)));

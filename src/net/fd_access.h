@@ -58,7 +58,7 @@ static_assert(EAGAIN == EWOULDBLOCK, "one of the two would be missed");
 class FdAccess {
  public:
   // What is known of the kind of descriptor (Fd::traits_).
-  static constexpr std::uint8_t kIsSocket = 1;         // send() instead of write().
+  static constexpr std::uint8_t kIsSocket = 1;  // send() instead of write().
   // The short-read rule holds; of a listener, it holds for what is accepted.
   static constexpr std::uint8_t kShortReadDrains = 2;
 

@@ -43,8 +43,9 @@ std::error_code connect_outcome(int fd) {
   // No error may also mean no outcome yet, if the report was spurious.
   sockaddr_storage peer;
   socklen_t size = sizeof(peer);
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0) return {};
-  return current_errno() == ENOTCONN ? make_error_code(Errc::kBusy) : last_error();
+  const int result =
+      system_call([&] { return ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size); });
+  return result == -ENOTCONN ? make_error_code(Errc::kBusy) : error_of(result);
 }
 
 // What accept() says of a connection that ended while it waited (accept(2), "Error handling"). Not
@@ -77,36 +78,38 @@ Result<NativeSocket> open_socket(const SocketAddress& address, int type) {
   }
   const int family = native(address)->sa_family;
 #if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
-  NativeSocket socket(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (socket.fd() < 0) return std::unexpected(last_error());
+  constexpr int kFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 #else
-  NativeSocket socket(::socket(family, type, 0));
-  if (socket.fd() < 0) return std::unexpected(last_error());
+  constexpr int kFlags = 0;
+#endif
+  NativeSocket socket(system_call([&] { return ::socket(family, type | kFlags, 0); }));
+  if (socket.fd() < 0) return std::unexpected(error_of(socket.fd()));
+#if !(defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC))
   if (const auto error = make_nonblocking_cloexec(socket.fd())) return std::unexpected(error);
 #endif
   return socket;
 }
 
 std::error_code set_option(int fd, int level, int name, int value) {
-  if (::setsockopt(fd, level, name, &value, sizeof(value)) == 0) return {};
-  return last_error();
+  return error_of(
+      system_call([&] { return ::setsockopt(fd, level, name, &value, sizeof(value)); }));
 }
 
 Result<int> get_option(int fd, int level, int name) {
   int value = 0;
   socklen_t size = sizeof(value);
-  if (::getsockopt(fd, level, name, &value, &size) == 0) return value;
-  return std::unexpected(last_error());
+  const int result = system_call([&] { return ::getsockopt(fd, level, name, &value, &size); });
+  if (result != 0) return std::unexpected(error_of(result));
+  return value;
 }
 
 std::error_code bind_socket(int fd, const SocketAddress& address) {
-  if (::bind(fd, native(address), static_cast<socklen_t>(address.size())) == 0) return {};
-  return last_error();
+  const auto size = static_cast<socklen_t>(address.size());
+  return error_of(system_call([&] { return ::bind(fd, native(address), size); }));
 }
 
 std::error_code listen_socket(int fd, int backlog) {
-  if (::listen(fd, backlog) == 0) return {};
-  return last_error();
+  return error_of(system_call([&] { return ::listen(fd, backlog); }));
 }
 
 bool is_of(Family family, const SocketAddress& address) {
@@ -128,7 +131,9 @@ std::error_code check_adoptable(int fd, Family family, int type) {
   }
   sockaddr_storage address{};
   socklen_t size = sizeof(address);
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return last_error();
+  const int named =
+      system_call([&] { return ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size); });
+  if (named != 0) return error_of(named);
   if (*actual != type || !is_of(family, SocketAddress::from_native(&address, size))) {
     return Errc::kInvalidArgument;
   }
@@ -188,14 +193,17 @@ Result<Fd> connect_socket(NativeSocket socket, const SocketAddress& address, std
   Runtime& runtime = FdAccess::current_runtime();
   const ChoicesAround choices(Act::kConnect);
   bool in_progress = false;
-  while (::connect(socket.fd(), native(address), static_cast<socklen_t>(address.size())) != 0) {
-    const int error = current_errno();
-    if (error == EINPROGRESS || error == EINTR || error == EALREADY) {
+  const auto size = static_cast<socklen_t>(address.size());
+  for (;;) {
+    const int result = system_call([&] { return ::connect(socket.fd(), native(address), size); });
+    // EISCONN: the connection was made by a call whose result was lost.
+    if (result == 0 || result == -EISCONN) break;
+    if (result == -EINPROGRESS || result == -EINTR || result == -EALREADY) {
       in_progress = true;
       break;
     }
-    if (error != EAGAIN || address.family() != SocketAddress::Family::kUnix) {
-      return std::unexpected(std::error_code(error, std::system_category()));
+    if (result != -EAGAIN || address.family() != SocketAddress::Family::kUnix) {
+      return std::unexpected(error_of(result));
     }
     if (const auto slept = sleep_before(deadline); !slept) return std::unexpected(slept.error());
   }

@@ -19,9 +19,9 @@ Result<SocketAddress> ask_address(const Fd& fd, Call&& call) {
   if (operation.refused()) return operation.error();
   sockaddr_storage address{};
   socklen_t size = sizeof(address);
-  if (call(operation.fd(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return std::unexpected(detail::last_error());
-  }
+  const int result = detail::system_call(
+      [&] { return call(operation.fd(), reinterpret_cast<sockaddr*>(&address), &size); });
+  if (result != 0) return std::unexpected(detail::error_of(result));
   return SocketAddress::from_native(&address, size);
 }
 
@@ -51,7 +51,8 @@ Result<void> Socket::shutdown(Shutdown how) {
   const int native_how = how == Shutdown::kRead    ? SHUT_RD
                          : how == Shutdown::kWrite ? SHUT_WR
                                                    : SHUT_RDWR;
-  if (::shutdown(operation.fd(), native_how) != 0) return std::unexpected(detail::last_error());
+  const int result = detail::system_call([&] { return ::shutdown(operation.fd(), native_how); });
+  if (result != 0) return std::unexpected(detail::error_of(result));
   return {};
 }
 

@@ -76,8 +76,8 @@ Result<void> TcpStream::set_keep_alive(bool on) {
 Result<void> TcpStream::set_linger(int seconds) {
   return with_number(*this, [seconds](int fd) -> std::error_code {
     const linger option{.l_onoff = seconds >= 0 ? 1 : 0, .l_linger = seconds >= 0 ? seconds : 0};
-    if (::setsockopt(fd, SOL_SOCKET, kLingerSeconds, &option, sizeof(option)) == 0) return {};
-    return detail::last_error();
+    return detail::error_of(detail::system_call(
+        [&] { return ::setsockopt(fd, SOL_SOCKET, kLingerSeconds, &option, sizeof(option)); }));
   });
 }
 

@@ -46,11 +46,13 @@ Result<UdpSocket> UdpSocket::adopt(int fd) {
 Result<void> UdpSocket::connect(const SocketAddress& peer) {
   const auto operation = FdAccess::Operation::shared(*this, Direction::kWrite);
   if (operation.refused()) return operation.error();
-  while (::connect(operation.fd(), static_cast<const sockaddr*>(peer.data()),
-                   static_cast<socklen_t>(peer.size())) != 0) {
-    if (detail::current_errno() != EINTR) return std::unexpected(detail::last_error());
+  for (;;) {
+    const int result =
+        detail::result_or_errno(::connect(operation.fd(), static_cast<const sockaddr*>(peer.data()),
+                                          static_cast<socklen_t>(peer.size())));
+    if (result == 0) return {};
+    if (result != -EINTR) return std::unexpected(detail::error_of(result));
   }
-  return {};
 }
 
 Result<UdpSocket::Received> UdpSocket::recv_from(MutableBuffer buffer, Deadline deadline) {

@@ -40,7 +40,8 @@ Result<std::pair<UnixStream, UnixStream>> UnixStream::pair() {
 #else
   constexpr int kType = SOCK_STREAM;
 #endif
-  if (::socketpair(AF_UNIX, kType, 0, numbers) != 0) return std::unexpected(detail::last_error());
+  const int made = detail::system_call([&] { return ::socketpair(AF_UNIX, kType, 0, numbers); });
+  if (made != 0) return std::unexpected(detail::error_of(made));
   detail::NativeSocket first_number(numbers[0]);
   detail::NativeSocket second_number(numbers[1]);
   if constexpr (kType == SOCK_STREAM) {

@@ -70,23 +70,25 @@ EpollBackend::~EpollBackend() {
 }
 
 std::error_code EpollBackend::open() {
-  epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
-  if (epoll_fd_ < 0) return last_error();
-  wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (wake_fd_ < 0) return last_error();
-  epoll_event event = event_for(EPOLLIN | EPOLLET, kWakeToken);
-  if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) != 0) return last_error();
-  return {};
+  epoll_fd_ = system_call([] { return ::epoll_create1(EPOLL_CLOEXEC); });
+  if (epoll_fd_ < 0) return error_of(epoll_fd_);
+  wake_fd_ = system_call([] { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); });
+  if (wake_fd_ < 0) return error_of(wake_fd_);
+  return error_of(watch(wake_fd_, EPOLLIN | EPOLLET, kWakeToken));
 }
 
 std::error_code EpollBackend::add(int fd, Token token) {
-  epoll_event event = event_for(kEdgeBoth, token);
-  if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0) return {};
-  switch (errno) {
-    case EPERM: return Errc::kNotPollable;
-    case EBADF: return Errc::kClosed;
-    default: return last_error();
+  const int result = watch(fd, kEdgeBoth, token);
+  switch (result) {
+    case -EPERM: return Errc::kNotPollable;
+    case -EBADF: return Errc::kClosed;
+    default: return error_of(result);
   }
+}
+
+int EpollBackend::watch(int fd, std::uint32_t mask, Token token) {
+  epoll_event event = event_for(mask, token);
+  return system_call([&] { return ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event); });
 }
 
 std::error_code EpollBackend::arm(int /*fd*/, Token /*token*/, Ready /*interest*/) { return {}; }
@@ -101,8 +103,8 @@ WaitResult EpollBackend::wait(std::span<Event> events, Deadline deadline) {
   const int max_events = static_cast<int>(std::min(events.size(), batch_.size()));
   const int count = wait_kernel(max_events, deadline);
   if (count < 0) {
-    if (errno == EINTR) return {};
-    impossible_errno("epoll_wait", epoll_fd_, errno);
+    if (count == -EINTR) return {};
+    impossible_errno("epoll_wait", epoll_fd_, -count);
   }
   WaitResult result;
   for (const epoll_event& event : std::span(batch_).first(static_cast<std::size_t>(count))) {
@@ -120,27 +122,28 @@ void EpollBackend::wake() noexcept {
   const int saved_errno = errno;  // May be called from a signal handler.
   const std::uint64_t one = 1;
   // EAGAIN means that the counter is full, hence that an edge is pending.
-  while (::write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;
+  while (result_or_errno(::write(wake_fd_, &one, sizeof(one))) == -EINTR) continue;
   errno = saved_errno;
 }
 
-// epoll_wait in the finest unit that the system has.
+// epoll_wait in the finest unit that the system has, as a result_or_errno().
 int EpollBackend::wait_kernel(int max_events, Deadline deadline) {
-  if (deadline.is_standing() || deadline.is_never()) {
-    return ::epoll_wait(epoll_fd_, batch_.data(), max_events, -1);
-  }
+  const auto wait_ms = [&](int ms) {
+    return result_or_errno(::epoll_wait(epoll_fd_, batch_.data(), max_events, ms));
+  };
+  if (deadline.is_standing() || deadline.is_never()) return wait_ms(-1);
   // An instant that has surely passed costs no look at the clock.
   const std::int64_t left_ns = deadline.ns() <= 0 ? 0 : deadline.ns() - now_ns();
-  if (left_ns <= 0) return ::epoll_wait(epoll_fd_, batch_.data(), max_events, 0);
+  if (left_ns <= 0) return wait_ms(0);
   if (has_pwait2_) {
     const timespec timeout{.tv_sec = left_ns / kNsPerSecond, .tv_nsec = left_ns % kNsPerSecond};
-    const int count = ::epoll_pwait2(epoll_fd_, batch_.data(), max_events, &timeout, nullptr);
-    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
+    const int count =
+        result_or_errno(::epoll_pwait2(epoll_fd_, batch_.data(), max_events, &timeout, nullptr));
+    if (count != -ENOSYS && count != -EPERM) return count;
     has_pwait2_ = false;
   }
   const std::int64_t left_ms = (left_ns - 1) / kNsPerMs + 1;
-  return ::epoll_wait(
-      epoll_fd_, batch_.data(), max_events,
+  return wait_ms(
       static_cast<int>(std::min<std::int64_t>(left_ms, std::numeric_limits<int>::max())));
 }
 

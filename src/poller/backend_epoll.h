@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include <array>
+#include <cstdint>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -35,6 +36,7 @@ class EpollBackend final : public Backend {
   // system calls: at 1000 busy connections 512 is within the noise of 256 and of 1024.
   static constexpr std::size_t kBatch = 512;
 
+  int watch(int fd, std::uint32_t mask, Token token);
   int wait_kernel(int max_events, Deadline deadline);
 
   int epoll_fd_ = -1;

@@ -119,8 +119,7 @@ EventPortBackend::~EventPortBackend() {
 std::error_code EventPortBackend::open() {
   port_ = ::port_create();
   if (port_ < 0) return last_error();
-  if (::fcntl(port_, F_SETFD, FD_CLOEXEC) != 0) return last_error();
-  return {};
+  return error_of(system_call([&] { return ::fcntl(port_, F_SETFD, FD_CLOEXEC); }));
 }
 
 std::error_code EventPortBackend::add(int fd, Token token) {

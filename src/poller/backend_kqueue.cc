@@ -147,7 +147,8 @@ std::error_code KqueueBackend::open() {
   kqueue_fd_ = ::kqueue();
   if (kqueue_fd_ < 0) return last_error();
   owner_ = ::getpid();
-  if (::fcntl(kqueue_fd_, F_SETFD, FD_CLOEXEC) < 0) return last_error();
+  const int set = system_call([&] { return ::fcntl(kqueue_fd_, F_SETFD, FD_CLOEXEC); });
+  if (set < 0) return error_of(set);
   return open_wake();
 }
 
@@ -166,7 +167,9 @@ std::error_code KqueueBackend::open_wake() {
 
 std::error_code KqueueBackend::add(int fd, Token token) {
   struct stat status;
-  if (::fstat(fd, &status) != 0) return errno == EBADF ? Errc::kClosed : last_error();
+  if (const int result = system_call([&] { return ::fstat(fd, &status); }); result != 0) {
+    return result == -EBADF ? make_error_code(Errc::kClosed) : error_of(result);
+  }
   if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode)) {
     return Errc::kNotPollable;
   }

@@ -124,7 +124,9 @@ std::error_code PollBackend::open() {
 
 std::error_code PollBackend::add(int fd, Token token) {
   struct stat status;
-  if (::fstat(fd, &status) != 0) return errno == EBADF ? Errc::kClosed : last_error();
+  if (const int result = system_call([&] { return ::fstat(fd, &status); }); result != 0) {
+    return result == -EBADF ? make_error_code(Errc::kClosed) : error_of(result);
+  }
   // poll calls them always ready, which is of no use to anybody who waits.
   if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)) return Errc::kNotPollable;
   const auto number = static_cast<std::size_t>(fd);
@@ -180,14 +182,13 @@ void PollBackend::remove(int fd) {
 
 WaitResult PollBackend::wait(std::span<Event> events, Deadline deadline) {
   const std::size_t asked = begin_wait();
-  const int reports = poll_until(std::span(asked_.fds).first(asked), deadline);
-  const int error = errno;
+  const int reports = result_or_errno(poll_until(std::span(asked_.fds).first(asked), deadline));
   wait_count_.fetch_add(1, kRelease);
   wait_count_.notify_all();
   if (reports < 0) {
     // ENOMEM and EAGAIN: a wait that is repeated may find memory.
-    if (error == EINTR || error == ENOMEM || error == EAGAIN) return {};
-    impossible_errno("poll", -1, error);
+    if (reports == -EINTR || reports == -ENOMEM || reports == -EAGAIN) return {};
+    impossible_errno("poll", -1, -reports);
   }
   WaitResult result;
   int of_numbers = reports;
@@ -261,7 +262,7 @@ bool PollBackend::interrupt_wait() {
 void PollBackend::write_to_pipe() const noexcept {
   const char byte = 0;
   // EAGAIN means that the pipe is full, hence readable.
-  while (::write(wake_write_fd_, &byte, sizeof(byte)) < 0 && errno == EINTR) continue;
+  while (result_or_errno(::write(wake_write_fd_, &byte, sizeof(byte))) == -EINTR) continue;
 }
 
 void PollBackend::drain_pipe() const noexcept {

@@ -24,9 +24,8 @@ using detail::Worker;
 
 namespace {
 
-constexpr std::array kNames = {"read",   "write", "report", "wake",   "expiry", "reset",
-                               "cancel", "close", "close2", "reopen", "poll",   "stop",
-                               "reread"};
+constexpr std::array kNames = {"read",  "write",  "report", "wake", "expiry", "reset", "cancel",
+                               "close", "close2", "reopen", "poll", "stop",   "reread"};
 static_assert(kNames.size() == kActors);
 
 constexpr std::int64_t kDeadlineNs = 100;

@@ -20,11 +20,14 @@ constexpr Fault instead(int error, Outcome outcome, Where where = kAnywhere) {
 constexpr Fault after(int error, Outcome outcome, Where where = kAnywhere) {
   return {error, How::kAfter, outcome, where};
 }
+// A failure whose error the program has overwritten: see base/errno.h.
+constexpr Fault lost(Where where = kAnywhere) { return instead(0, Outcome::kTransparent, where); }
 
 // --- Streams and datagrams. ---
 
 // EAGAIN of a socket: recv(2); of a datagram, select(2) BUGS: it was thrown away for its checksum.
 constexpr Fault kRead[] = {
+    lost(),
     instead(EINTR, kSilent),
     {EAGAIN, How::kLater, kSilent, kStreams | kUdp | kOther},
     {0, How::kShort, kSilent, kStreams | kOther},
@@ -35,6 +38,7 @@ constexpr Fault kRead[] = {
     instead(EIO, kSaid, kOther),
 };
 constexpr Fault kReceive[] = {
+    lost(),
     instead(EINTR, kSilent),
     {EAGAIN, How::kLater, kSilent, kUdp},
     instead(ECONNREFUSED, kSaid, kUdp),  // udp(7): of an earlier datagram.
@@ -42,6 +46,7 @@ constexpr Fault kReceive[] = {
 };
 // A wake that finds its counter or pipe full has an edge pending: the byte is there.
 constexpr Fault kWrite[] = {
+    lost(),
     instead(EINTR, kSilent),
     after(EAGAIN, kSilent, kWake),
     {EAGAIN, How::kLater, kSilent, kOther},
@@ -50,6 +55,7 @@ constexpr Fault kWrite[] = {
     instead(EIO, kSaid, kOther),
 };
 constexpr Fault kSend[] = {
+    lost(),
     instead(EINTR, kSilent),
     {EAGAIN, How::kLater, kSilent, kSockets},
     {0, How::kShort, kSilent, kStreams},
@@ -67,17 +73,26 @@ constexpr Fault kSend[] = {
 // The second group: what had gone wrong with the connection is told by accept(), and is to be taken
 // for "try again" ("Error handling").
 constexpr Fault kAccept[] = {
-    instead(EINTR, kSilent),        {EAGAIN, How::kLater, kSilent, kAnywhere},
-    instead(ECONNABORTED, kSilent), instead(EPROTO, kSilent),
-    instead(ENOPROTOOPT, kSilent),  instead(ENETDOWN, kSilent),
-    instead(ENONET, kSilent),       instead(EHOSTDOWN, kSilent),
-    instead(EHOSTUNREACH, kSilent), instead(ENETUNREACH, kSilent),
-    instead(EMFILE, kSaid),         instead(ENFILE, kSaid),
-    instead(ENOBUFS, kSaid),        instead(ENOMEM, kSaid),
+    lost(),
+    instead(EINTR, kSilent),
+    {EAGAIN, How::kLater, kSilent, kAnywhere},
+    instead(ECONNABORTED, kSilent),
+    instead(EPROTO, kSilent),
+    instead(ENOPROTOOPT, kSilent),
+    instead(ENETDOWN, kSilent),
+    instead(ENONET, kSilent),
+    instead(EHOSTDOWN, kSilent),
+    instead(EHOSTUNREACH, kSilent),
+    instead(ENETUNREACH, kSilent),
+    instead(EMFILE, kSaid),
+    instead(ENFILE, kSaid),
+    instead(ENOBUFS, kSaid),
+    instead(ENOMEM, kSaid),
     instead(EPERM, kSaid),
 };
 // An interrupted connect goes on by itself (POSIX, connect). A full backlog is EAGAIN (unix(7)).
 constexpr Fault kConnect[] = {
+    lost(),
     after(EINTR, kSilent),
     instead(EAGAIN, kSilent, kUnix),
     instead(ECONNREFUSED, kSaid, kStreams),
@@ -86,14 +101,18 @@ constexpr Fault kConnect[] = {
     instead(EADDRNOTAVAIL, kSaid, kTcp),
 };
 constexpr Fault kSocket[] = {
-    instead(EMFILE, kSaid), instead(ENFILE, kSaid), instead(ENOBUFS, kSaid),
-    instead(ENOMEM, kSaid), instead(EACCES, kSaid),
+    lost(),
+    instead(EMFILE, kSaid),
+    instead(ENFILE, kSaid),
+    instead(ENOBUFS, kSaid),
+    instead(ENOMEM, kSaid),
+    instead(EACCES, kSaid),
 };
-constexpr Fault kTwoNumbers[] = {instead(EMFILE, kSaid), instead(ENFILE, kSaid)};
-constexpr Fault kBind[] = {instead(EADDRINUSE, kSaid), instead(EACCES, kSaid),
+constexpr Fault kTwoNumbers[] = {lost(), instead(EMFILE, kSaid), instead(ENFILE, kSaid)};
+constexpr Fault kBind[] = {lost(), instead(EADDRINUSE, kSaid), instead(EACCES, kSaid),
                            instead(ENOBUFS, kSaid)};
-constexpr Fault kListen[] = {instead(EADDRINUSE, kSaid)};
-constexpr Fault kNoBuffers[] = {instead(ENOBUFS, kSaid)};
+constexpr Fault kListen[] = {lost(), instead(EADDRINUSE, kSaid)};
+constexpr Fault kNoBuffers[] = {lost(), instead(ENOBUFS, kSaid)};
 
 // --- Numbers. ---
 
@@ -101,26 +120,29 @@ constexpr Fault kNoBuffers[] = {instead(ENOBUFS, kSaid)};
 constexpr Fault kClose[] = {after(EINTR, kSilent), after(EIO, kSilent), after(ENOSPC, kSilent)};
 // fcntl(2) has no error for the flags of an open number; a security module may refuse (Linux,
 // security_file_fcntl).
-constexpr Fault kFcntl[] = {instead(EACCES, kSaid)};
-constexpr Fault kFstat[] = {instead(ENOMEM, kSaid)};
+constexpr Fault kFcntl[] = {lost(), instead(EACCES, kSaid)};
+constexpr Fault kFstat[] = {lost(), instead(ENOMEM, kSaid)};
 constexpr Fault kStat[] = {instead(ENOMEM, kSilent)};
 
 // --- The kernel's reports. ---
 
-constexpr Fault kEpollCreate[] = {instead(EMFILE, kSaid), instead(ENFILE, kSaid),
+constexpr Fault kEpollCreate[] = {lost(), instead(EMFILE, kSaid), instead(ENFILE, kSaid),
                                   instead(ENOMEM, kSaid)};
-constexpr Fault kEpollCtl[] = {instead(ENOMEM, kSaid, kAdd), instead(ENOSPC, kSaid, kAdd),
+constexpr Fault kEpollCtl[] = {lost(), instead(ENOMEM, kSaid, kAdd), instead(ENOSPC, kSaid, kAdd),
                                after(ENOENT, kSilent, kForget)};
-constexpr Fault kEpollWait[] = {instead(EINTR, kSilent),
+constexpr Fault kEpollWait[] = {lost(),
+                                instead(EINTR, kSilent),
                                 {0, How::kDelay, kSilent, kAnywhere},
                                 {0, How::kRepeat, kSilent, kAnywhere}};
 // ENOSYS before Linux 5.11; EPERM where a filter refuses what it does not know.
-constexpr Fault kEpollPwait[] = {instead(EINTR, kSilent),
+constexpr Fault kEpollPwait[] = {lost(),
+                                 instead(EINTR, kSilent),
                                  {0, How::kDelay, kSilent, kAnywhere},
                                  {0, How::kRepeat, kSilent, kAnywhere},
                                  instead(ENOSYS, kSilent),
                                  instead(EPERM, kSilent)};
-constexpr Fault kPpoll[] = {instead(EINTR, kSilent),
+constexpr Fault kPpoll[] = {lost(),
+                            instead(EINTR, kSilent),
                             instead(ENOMEM, kSilent),
                             instead(EAGAIN, kSilent),  // NOTES: on other systems.
                             {0, How::kDelay, kSilent, kAnywhere},

@@ -368,7 +368,7 @@ MUTANTS = [
      ]),
     ('wake-interrupted', 'src/poller/backend_epoll.cc',
      'a wake whose write is interrupted is lost', [
-         ('while (::write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;',
+         ('while (result_or_errno(::write(wake_fd_, &one, sizeof(one))) == -EINTR) continue;',
           '(void)!::write(wake_fd_, &one, sizeof(one));'),
      ]),
     ('open-memory', 'src/poller/poller.cc',
