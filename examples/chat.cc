@@ -42,7 +42,7 @@ class Mailbox {
     if (text_.size() + text.size() > kMaxMailboxBytes) return false;
     const bool was_empty = text_.empty();
     text_.append(text);
-    if (was_empty) (void)bell_.write_end.write_some("!", rearm::Deadline::after(0s));
+    if (was_empty) (void)bell_.write_end.write_some("!", rearm::Deadline::immediate());
     return true;
   }
 

@@ -1,12 +1,16 @@
-// Deadline: the instant after which an operation stops waiting.
+// Deadline: the instant that ends an operation.
 //
 // A deadline is an instant on the steady clock, not a duration, so that it can be handed down
-// through a chain of calls and still mean the same moment. Three special values exist:
+// through a chain of calls and still mean the same moment. An operation whose deadline has passed
+// ends with Errc::kTimedOut, whether it would have to wait or not: data that are there do not make
+// it succeed. So a deadline bounds a loop of reads however fast the peer sends. Three special values
+// exist:
 //
 //   Deadline{}            "standing": whatever was set with set_deadline() on the object that is
 //                         waited for, or never if nothing was set. The default of every operation.
 //   Deadline::never()     wait for as long as it takes, whatever set_deadline() says.
-//   an instant in the past, such as Deadline::after(0s): do not wait; take what is there now.
+//   Deadline::immediate() never passes, and never waits: take what is there now; if nothing is,
+//                         kTimedOut.
 //
 // Durations and instants beyond the range of 64-bit nanoseconds (292 years) mean never() or, when
 // negative, the past. A value type: copy freely, any thread. Nothing throws, but for the arithmetic
@@ -27,6 +31,8 @@ class Deadline {
   constexpr Deadline() noexcept = default;
 
   [[nodiscard]] static constexpr Deadline never() noexcept { return Deadline(kNever); }
+
+  [[nodiscard]] static constexpr Deadline immediate() noexcept { return Deadline(kImmediate); }
 
   // This instant, on the clock that all deadlines are compared with: the steady clock, or the
   // virtual one of a test (testing.h). Code that measures time with it, or computes with its ns(),
@@ -58,8 +64,10 @@ class Deadline {
 
   [[nodiscard]] constexpr bool is_standing() const noexcept { return ns_ == kStanding; }
   [[nodiscard]] constexpr bool is_never() const noexcept { return ns_ == kNever; }
+  [[nodiscard]] constexpr bool is_immediate() const noexcept { return ns_ == kImmediate; }
 
-  // Nanoseconds since the steady clock's epoch. REQUIRES: not standing.
+  // Nanoseconds since the steady clock's epoch; of immediate(), an instant before all others.
+  // REQUIRES: not standing.
   [[nodiscard]] constexpr std::int64_t ns() const noexcept { return ns_; }
 
   [[nodiscard]] friend constexpr bool operator==(Deadline, Deadline) noexcept = default;
@@ -67,7 +75,8 @@ class Deadline {
  private:
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
   static constexpr std::int64_t kStanding = std::numeric_limits<std::int64_t>::min();
-  static constexpr std::int64_t kPast = kStanding + 1;
+  static constexpr std::int64_t kImmediate = kStanding + 1;
+  static constexpr std::int64_t kPast = kStanding + 2;
 
   explicit constexpr Deadline(std::int64_t ns) noexcept : ns_(ns) {}
 

@@ -71,6 +71,13 @@ std::error_code FdAccess::Operation::wait(Deadline deadline) {
   return error;
 }
 
+bool FdAccess::Operation::has_passed(std::int64_t until_ns) noexcept {
+  if (until_ns == Deadline::immediate().ns()) return false;
+  if (until_ns <= 0) return true;  // An instant that has surely passed costs no look at the clock.
+  looked_at_ns_ = now_ns();
+  return until_ns <= looked_at_ns_;
+}
+
 std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
   Descriptor& descriptor = *descriptor_;
   PollerCore& poller = *descriptor.poller.load(kRelaxed);
@@ -91,7 +98,10 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
             ? Deadline::at_ns(descriptor.standing_deadline_ns(direction_).load(kSeqCst))
             : deadline;
     std::error_code refused;
-    if (!until.is_never() && until.ns() <= now_ns()) {
+    if (!until.is_never() && until.ns() > 0 && looked_at_ns_ == kNotLooked) {
+      looked_at_ns_ = now_ns();
+    }
+    if (until.ns() <= std::max<std::int64_t>(looked_at_ns_, 0)) {
       refused = Errc::kTimedOut;
     } else if (poller.refuses_waits()) {
       refused = Errc::kCancelled;
@@ -102,6 +112,7 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
       static_cast<void>(word.withdraw());  // Our own kParking, or what has come instead.
       return refused;
     }
+    looked_at_ns_ = kNotLooked;
     const std::optional<WakeReason> reason = wait_on(word, until, Cancellable::kYes);
     if (!reason) continue;
     switch (*reason) {
@@ -194,14 +205,16 @@ ssize_t writev_once(int fd, bool is_socket, iovec* vectors, std::size_t count) {
 template <class Call>
 Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std::size_t capacity,
                                  Deadline deadline, Call&& call) {
+  if (operation.is_late(deadline)) [[unlikely]]
+    return std::unexpected(Errc::kTimedOut);
   Descriptor& descriptor = operation.descriptor();
   if (descriptor.read_drained && !descriptor.hang_up_seen.load(kSeqCst)) {
     if (const std::error_code error = operation.wait(deadline)) [[unlikely]] {
       if (error == Errc::kClosed) return std::unexpected(error);
-      // perform() meets any other refusal again, if the read would block.
+      // The loop meets any other refusal again, if the read would block.
     }
   }
-  const auto n = operation.perform(deadline, call);
+  const auto n = operation.perform_in_time(deadline, call);
   // The flag was set before the report that let this read through was published, so it is seen
   // here; a report that comes later leaves kReady in the word for the next wait.
   descriptor.read_drained =

@@ -40,6 +40,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <system_error>
 
 #include "base/errno.h"
@@ -96,13 +97,32 @@ class FdAccess {
     [[nodiscard]] int fd() const noexcept { return descriptor_->fd; }
     [[nodiscard]] Descriptor& descriptor() const noexcept { return *descriptor_; }
 
+    // Whether the deadline, or the standing one, has passed. To be asked before each system call
+    // that may not have to wait: what waits is told by wait().
+    [[nodiscard]] bool is_late(Deadline deadline) noexcept {
+      const std::int64_t until_ns =
+          deadline.is_standing() ? descriptor_->standing_deadline_ns(direction_).load(kRelaxed)
+                                 : deadline.ns();
+      if (until_ns == Deadline::never().ns()) [[likely]]
+        return false;
+      return has_passed(until_ns);
+    }
+
     // Waits for readiness, or something else worth trying again for.
     [[nodiscard]] std::error_code wait(Deadline deadline);
 
     // Calls `call(fd)`, whose result is that of a system call through result_or_errno(), until it
-    // is something else than EINTR or, after waiting, EAGAIN.
+    // is something else than EINTR or, after waiting, EAGAIN. kTimedOut if it is late already.
     template <class Call>
     [[nodiscard]] Result<std::size_t> perform(Deadline deadline, Call&& call) {
+      if (is_late(deadline)) [[unlikely]]
+        return std::unexpected(Errc::kTimedOut);
+      return perform_in_time(deadline, call);
+    }
+
+    // The same for one who has just asked is_late().
+    template <class Call>
+    [[nodiscard]] Result<std::size_t> perform_in_time(Deadline deadline, Call&& call) {
       for (;;) {
         const auto n = call(fd());
         if (n >= 0) [[likely]]
@@ -122,8 +142,14 @@ class FdAccess {
     [[gnu::cold, gnu::noinline]] void give_way_after() const;
     void leave() noexcept;
     [[nodiscard]] std::error_code wait_exclusively(Deadline deadline);
+    [[nodiscard]] bool has_passed(std::int64_t until_ns) noexcept;
+
+    static constexpr std::int64_t kNotLooked = std::numeric_limits<std::int64_t>::min();
 
     Descriptor* descriptor_;
+    // When has_passed() last looked at the clock, if nothing has waited since. A wait that follows
+    // need not look again: should the deadline have passed meanwhile, its timer says so at once.
+    std::int64_t looked_at_ns_ = kNotLooked;
     Direction direction_;
     bool exclusive_;
     Errc error_ = Errc::kClosed;

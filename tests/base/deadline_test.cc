@@ -33,6 +33,20 @@ TEST(Deadline, TheDefaultIsStandingAndNothingElseIs) {
   EXPECT_FALSE(Deadline::at(Deadline::Clock::time_point::min()).is_standing());
 }
 
+TEST(Deadline, ImmediateIsAValueOfItsOwn) {
+  EXPECT_TRUE(Deadline::immediate().is_immediate());
+  EXPECT_FALSE(Deadline::immediate().is_standing());
+  EXPECT_FALSE(Deadline::immediate().is_never());
+  EXPECT_EQ(Deadline::at_ns(Deadline::immediate().ns()), Deadline::immediate());
+  for (const Deadline past :
+       {Deadline::now(), Deadline::after(0s), Deadline::after(std::chrono::nanoseconds(kLowest)),
+        Deadline::after(std::chrono::years(-500)), Deadline::at_ns(kLowest),
+        Deadline::at(Deadline::Clock::time_point::min())}) {
+    EXPECT_FALSE(past.is_immediate());
+    EXPECT_LT(Deadline::immediate().ns(), past.ns());
+  }
+}
+
 TEST(Deadline, NeverIsNever) {
   EXPECT_TRUE(Deadline::never().is_never());
   EXPECT_EQ(Deadline::never(), Deadline::never());

@@ -1,6 +1,7 @@
 // Deadlines of reads, writes, accepts: the edges of time, standing ones, and changing them while
 // somebody waits.
 #include <array>
+#include <atomic>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -88,15 +89,101 @@ TEST_P(IoDeadlineTest, EveryOperationEndsAtItsDeadlineAndNotBefore) {
   });
 }
 
-TEST_P(IoDeadlineTest, ThePastTakesWhatIsThereAndDoesNotWait) {
+TEST_P(IoDeadlineTest, ThePastEndsEveryOperationThoughItNeedNotWait) {
   run([] {
     auto [reader, writer, duplex] = ends();
+    expect_ok(writer.write_all("some", patience()));
+    std::array<char, 4> room{};
+    const std::array<MutableBuffer, 1> in{MutableBuffer(room)};
+    const std::array<ConstBuffer, 1> out{ConstBuffer("p")};
     for (const Deadline past : {Deadline::after(0s), Deadline::after(-1h), Deadline::at_ns(0),
-                                Deadline::after(-std::chrono::years(500))}) {
-      expect_error(read_one(reader, past), Errc::kTimedOut);
-      EXPECT_EQ(expect_value(writer.write_some("p", past)), 1U);
-      EXPECT_EQ(expect_value(read_one(reader, past)), 1U);
+                                Deadline::now(), Deadline::after(-std::chrono::years(500))}) {
+      for (const bool standing : {false, true}) {
+        const Deadline deadline = standing ? Deadline() : past;
+        if (standing) expect_ok(reader.set_deadline(past));
+        if (standing) expect_ok(writer.set_deadline(past));
+        expect_error(read_one(reader, deadline), Errc::kTimedOut);
+        expect_error(reader.readv(in, deadline), Errc::kTimedOut);
+        expect_error(reader.read_exact(room, deadline), Errc::kTimedOut);
+        expect_error(reader.wait_readable(deadline), Errc::kTimedOut);
+        expect_error(writer.write_some("p", deadline), Errc::kTimedOut);
+        expect_error(writer.writev(out, deadline), Errc::kTimedOut);
+        expect_error(writer.write_all("p", deadline), Errc::kTimedOut);
+        expect_error(writer.wait_writable(deadline), Errc::kTimedOut);
+      }
+      expect_ok(reader.set_deadline(Deadline::never()));
+      expect_ok(writer.set_deadline(Deadline::never()));
     }
+    expect_ok(reader.read_exact(room, patience()));  // Nothing was taken, and nothing was added.
+    expect_error(read_one(reader, test::at_once()), Errc::kTimedOut);
+  });
+}
+
+TEST_P(IoDeadlineTest, ImmediateTakesWhatIsThereAndDoesNotWait) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    for (const bool standing : {false, true}) {
+      const Deadline deadline = standing ? Deadline() : Deadline::immediate();
+      if (standing) expect_ok(reader.set_deadline(Deadline::immediate()));
+      expect_error(read_one(reader, deadline), Errc::kTimedOut);
+      expect_error(reader.wait_readable(deadline), Errc::kTimedOut);
+      EXPECT_EQ(expect_value(writer.write_some("p", Deadline::immediate())), 1U);
+      expect_ok(reader.wait_readable(deadline));
+      EXPECT_EQ(expect_value(read_one(reader, deadline)), 1U);
+    }
+  });
+}
+
+// A peer that keeps up with the reader does not carry it past its deadline.
+TEST_P(IoDeadlineTest, ADeadlineBoundsALoopThatNeverWaits) {
+  run([] {
+    for (const bool standing : {false, true}) {
+      auto [reader, writer, duplex] = ends();
+      std::atomic<bool> stop{false};
+      auto flood = spawn([&] {
+        const std::vector<char> block(4096, 'f');
+        while (!stop.load() && writer.write_some(block, Deadline::after(1ms))) continue;
+        while (!stop.load()) {
+          (void)writer.write_some(block, Deadline::after(1ms));
+          this_fiber::yield();
+        }
+      });
+      test::let_park();
+      const auto start = Clock::now();
+      Deadline deadline = Deadline::after(5ms);
+      if (standing) {
+        expect_ok(reader.set_read_deadline(deadline));
+        deadline = Deadline();
+      }
+      Result<std::size_t> n = 0;
+      while (n && since(start) < 5s) n = read_one(reader, deadline);
+      expect_error(n, Errc::kTimedOut);
+      EXPECT_LT(since(start), 2s);
+      stop.store(true);
+      flood.join();
+    }
+  });
+}
+
+// As does one that takes all that is written, for write_all() and read_exact().
+TEST_P(IoDeadlineTest, ADeadlineBoundsALongTransferThatNeverWaits) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    std::atomic<bool> stop{false};
+    auto drain = spawn([&] {
+      std::vector<char> sink(64 * 1024);
+      while (reader.read_some(sink, patience())) {
+        if (stop.load()) return;
+      }
+    });
+    const std::vector<char> much(64 * 1024 * 1024, 'm');
+    const auto start = Clock::now();
+    expect_error(writer.write_all(much, Deadline::after(2ms)), Errc::kTimedOut);
+    EXPECT_LT(since(start), 2s);
+    stop.store(true);
+    (void)writer.write_some("x", test::at_once());
+    (void)writer.close();
+    drain.join();
   });
 }
 
@@ -119,7 +206,10 @@ TEST_P(IoDeadlineTest, AStandingDeadlineHoldsUntilItIsRemoved) {
     expect_ok(reader.set_deadline(Deadline::after(-1s)));
     expect_error(read_one(reader), Errc::kTimedOut);
     expect_error(read_one(reader), Errc::kTimedOut);
-    // The operation's own deadline goes before it.
+    // It does not matter that something is there; the operation's own deadline goes before it.
+    expect_ok(writer.write_all("w", patience()));
+    for (int i = 0; i < 100; ++i) expect_error(read_one(reader), Errc::kTimedOut);
+    EXPECT_EQ(expect_value(read_one(reader, patience())), 1U);
     expect_error(read_one(reader, Deadline::after(2ms)), Errc::kTimedOut);
     auto parked = spawn([&reader] { return read_one(reader, Deadline::never()); });
     test::let_park();

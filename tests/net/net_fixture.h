@@ -25,7 +25,7 @@ namespace rearm::test {
 
 // A hang is a failure: whatever waits in a test gives up after this.
 [[nodiscard]] inline Deadline patience() { return Deadline::after(kPatience); }
-[[nodiscard]] inline Deadline at_once() { return Deadline::after(std::chrono::seconds(0)); }
+[[nodiscard]] inline Deadline at_once() { return Deadline::immediate(); }
 
 // The value, or a failure of the test and a value made from nothing.
 template <class T>
