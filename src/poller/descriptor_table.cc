@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <cerrno>
 #include <memory>
 #include <new>
 
@@ -27,36 +28,48 @@ void DescriptorTable::count_forks() REARM_NO_THREAD_SAFETY_ANALYSIS {
   if (::pthread_atfork(before, in_parent, in_child) != 0) throw std::bad_alloc();
 }
 
-Descriptor* DescriptorTable::allocate() {
+Result<Descriptor*> DescriptorTable::allocate(int fd) {
   MutexLock lock(mu_);
-  if (free_ == nullptr && !grow()) return nullptr;
-  Descriptor* const descriptor = free_;
-  free_ = descriptor->next_free;
+  switch (numbers_.insert(fd)) {
+    case NumberSet::Inserted::kYes: break;
+    case NumberSet::Inserted::kWasThere:
+      return std::unexpected(std::error_code(EEXIST, std::system_category()));
+    case NumberSet::Inserted::kNoMemory:
+      return std::unexpected(std::make_error_code(std::errc::not_enough_memory));
+  }
+  Descriptor* const descriptor = free_ != nullptr ? free_ : construct();
+  if (descriptor == nullptr) {
+    numbers_.erase(fd);
+    return std::unexpected(std::make_error_code(std::errc::not_enough_memory));
+  }
+  if (descriptor == free_) free_ = descriptor->next_free;
   return descriptor;
 }
 
-void DescriptorTable::free(Descriptor& descriptor) {
+void DescriptorTable::free(Descriptor& descriptor, int fd) {
   MutexLock lock(mu_);
+  numbers_.erase(fd);
   descriptor.next_free = free_;
   free_ = &descriptor;
 }
 
-bool DescriptorTable::grow() {
-  const std::size_t k = segments_used_;
-  if (k == kSegments) return false;
-  const std::size_t size = segment_size(k);
-  Descriptor* const segment = new (std::nothrow) Descriptor[size];
-  if (segment == nullptr) return false;
-  const std::size_t first_slot = kFirstSegment * ((std::size_t{1} << k) - 1);
-  for (std::size_t i = size; i-- > 0;) {  // Backwards, so that low slots are handed out first.
-    segment[i].slot = static_cast<std::uint32_t>(first_slot + i);
-    segment[i].next_free = free_;
-    free_ = &segment[i];
+Descriptor* DescriptorTable::construct() {
+  const std::uint32_t slot = constructed_.load(kRelaxed);
+  const Place place = place_of(slot);
+  if (place.segment >= kSegments) return nullptr;
+  Descriptor* segment = segments_[place.segment].load(kRelaxed);
+  if (segment == nullptr) {
+    const std::size_t bytes = sizeof(Descriptor) * segment_size(place.segment);
+    segment = static_cast<Descriptor*>(
+        ::operator new[](bytes, std::align_val_t(alignof(Descriptor)), std::nothrow));
+    if (segment == nullptr) return nullptr;
+    segments_[place.segment].store(segment, kRelaxed);
   }
-  // Releases the segment to find(); sequentially consistent for for_each().
-  segments_[k].store(segment, kSeqCst);
-  ++segments_used_;
-  return true;
+  auto* const descriptor = new (segment + place.index) Descriptor;
+  descriptor->slot = slot;
+  // Releases the slot to find(); sequentially consistent for for_each().
+  constructed_.store(slot + 1, kSeqCst);
+  return descriptor;
 }
 
 }  // namespace rearm::detail

@@ -5,10 +5,12 @@
 // its descriptor, its poller and its runtime, and using it is `closed`, never undefined.
 //
 // How it works. Slots live in segments that double in size (64, 128, 256 …); a slot number names
-// its segment and place by arithmetic, so find() is one acquire load and no lock. Free slots form a
-// list under the lock, last in first out, because a slot that was just used is in the cache. Beside
-// them is the set of numbers that have an open descriptor, of whichever poller: a number has one
-// owner, who will close it.
+// its segment and place by arithmetic, so find() is two loads and no lock. Memory is taken a segment
+// at a time, a slot is constructed when it is first handed out: under the lock nobody waits for a
+// whole segment to be written. Free slots form a list under the lock, last in first out, because a
+// slot that was just used is in the cache. Beside them is the set of numbers that have a descriptor,
+// of whichever poller: a number has one owner, who will close it. It is the owner's until it is
+// about to be closed, not only until close() was called.
 //
 // A fork. The child has a copy of the table, taken while nobody changed it, and counts the fork; by
 // the count pollers of the parent know that they are in a child (poller_core.h).
@@ -27,6 +29,7 @@
 #include "base/mutex.h"
 #include "poller/descriptor.h"
 #include "poller/number_set.h"
+#include "rearm/error.h"
 
 namespace rearm::detail {
 
@@ -34,33 +37,33 @@ class DescriptorTable {
  public:
   [[nodiscard]] static DescriptorTable& instance();
 
-  // A free slot, or nullptr when memory is exhausted.
-  [[nodiscard]] Descriptor* allocate() REARM_EXCLUDES(mu_);
-  void free(Descriptor& descriptor) REARM_EXCLUDES(mu_);
-
-  // The numbers of open descriptors.
-  [[nodiscard]] NumberSet& numbers() noexcept { return numbers_; }
+  // A free slot for `fd`. Errors: EEXIST (the number has a slot already), ENOMEM.
+  // REQUIRES: fd >= 0.
+  [[nodiscard]] Result<Descriptor*> allocate(int fd) REARM_EXCLUDES(mu_);
+  // REQUIRES: `descriptor` was allocated for `fd`.
+  void free(Descriptor& descriptor, int fd) REARM_EXCLUDES(mu_);
 
   // How many forks lie between this process and the one that made the table.
   [[nodiscard]] static std::uint32_t forks() noexcept { return forks_; }
 
   // nullptr if no such slot was ever handed out.
   [[nodiscard]] Descriptor* find(std::uint32_t slot) const noexcept {
+    // Acquire: pairs with the release in construct().
+    if (slot >= constructed_.load(kAcquire)) return nullptr;
     const Place place = place_of(slot);
-    if (place.segment >= kSegments) return nullptr;
-    // Acquire: pairs with the release in grow().
-    Descriptor* const segment = segments_[place.segment].load(kAcquire);
-    return segment == nullptr ? nullptr : segment + place.index;
+    return segments_[place.segment].load(kRelaxed) + place.index;
   }
 
   // Calls `visit(Descriptor&)` for every slot that exists, free or not. Sequentially consistent,
   // for PollerCore::cancel_all(): no slot is overlooked that was handed out before its look.
   template <class Visit>
   void for_each(Visit&& visit) {
-    for (std::size_t k = 0; k < kSegments; ++k) {
-      Descriptor* const segment = segments_[k].load(kSeqCst);
-      if (segment == nullptr) return;
-      for (std::size_t i = 0; i < segment_size(k); ++i) visit(segment[i]);
+    std::size_t left = constructed_.load(kSeqCst);
+    for (std::size_t k = 0; left != 0; ++k) {
+      Descriptor* const segment = segments_[k].load(kRelaxed);
+      const std::size_t count = left < segment_size(k) ? left : segment_size(k);
+      for (std::size_t i = 0; i < count; ++i) visit(segment[i]);
+      left -= count;
     }
   }
 
@@ -81,16 +84,19 @@ class DescriptorTable {
     return {k, slot - kFirstSegment * ((std::size_t{1} << k) - 1)};
   }
 
-  bool grow() REARM_REQUIRES(mu_);
+  // One more slot, or nullptr if there is no memory.
+  Descriptor* construct() REARM_REQUIRES(mu_);
   void count_forks();
 
   // Written in a child before it has a second thread.
   static constinit inline std::uint32_t forks_ = 0;
 
+  // How many slots exist: those below. Written under the lock.
+  Atomic<std::uint32_t> constructed_{0};
+  // Written under the lock, before the first slot of the segment counts.
   std::array<Atomic<Descriptor*>, kSegments> segments_{};
-  NumberSet numbers_;
   Mutex mu_;
-  std::size_t segments_used_ REARM_GUARDED_BY(mu_) = 0;
+  NumberSet numbers_ REARM_GUARDED_BY(mu_);
   Descriptor* free_ REARM_GUARDED_BY(mu_) = nullptr;
 };
 

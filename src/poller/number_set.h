@@ -1,23 +1,19 @@
-// NumberSet: which descriptor numbers the pollers of this process watch, without a lock.
+// NumberSet: which descriptor numbers the pollers of this process have.
 //
 // What this is. epoll says EEXIST of a number that it knows, other kernels replace what they knew,
-// and none knows of another poller's. So the poller asks this set first: adding a descriptor twice
-// is the same error everywhere, costs the first one nothing, and no number has two owners.
+// and none knows of another poller's. So the descriptor table asks this set first: adding a
+// descriptor twice is the same error everywhere, and no number has two owners.
 //
-// How it works. One byte a number, in segments that double in size (64, 128, 256 …) and are made
-// when first needed. No order is needed between different numbers; for one number insert() and
-// erase() are ordered by whoever owns the descriptor, and of two that insert at once one wins.
-//
-// Who may call. Any thread.
+// How it works. One bit a number. It needs the table's lock, which each slot that is handed out or
+// taken back needs anyway. Rejected: a set without a lock, which was a second atomic operation
+// beside the lock and saved nothing.
 #pragma once
 
-#include <array>
-#include <bit>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <new>
-
-#include "base/atomic.h"
+#include <vector>
 
 namespace rearm::detail {
 
@@ -25,60 +21,24 @@ class NumberSet {
  public:
   enum class Inserted : std::uint8_t { kYes, kWasThere, kNoMemory };
 
-  NumberSet() = default;
-  NumberSet(const NumberSet&) = delete;
-  NumberSet& operator=(const NumberSet&) = delete;
-  ~NumberSet() {
-    for (Segment& segment : segments_) delete[] segment.load(kRelaxed);
-  }
-
   // REQUIRES: fd >= 0.
   [[nodiscard]] Inserted insert(int fd) {
-    const Place place = place_of(fd);
-    Segment& segment = segments_[place.segment];
-    Number* numbers = segment.load(kAcquire);
-    if (numbers == nullptr) {
-      Number* const fresh = new (std::nothrow) Number[kFirstSegment << place.segment]();
-      if (fresh == nullptr) return Inserted::kNoMemory;
-      // Release: pairs with the acquires here and in erase().
-      if (segment.compare_exchange_strong(numbers, fresh, kAcqRel, kAcquire)) {
-        numbers = fresh;
-      } else {
-        delete[] fresh;
-      }
+    const auto number = static_cast<std::size_t>(fd);
+    try {
+      if (number >= bits_.size()) bits_.resize(std::max(number + 1, 2 * bits_.size()));
+    } catch (const std::bad_alloc&) {
+      return Inserted::kNoMemory;
     }
-    // Pairs with erase() in another thread: the next owner's registration comes after it.
-    return numbers[place.index].exchange(1, kAcqRel) == 0 ? Inserted::kYes : Inserted::kWasThere;
+    if (bits_[number]) return Inserted::kWasThere;
+    bits_[number] = true;
+    return Inserted::kYes;
   }
 
-  // Nothing happens if it is not there.
-  void erase(int fd) noexcept {
-    const Place place = place_of(fd);
-    Number* const numbers = segments_[place.segment].load(kAcquire);
-    if (numbers != nullptr) numbers[place.index].store(0, kRelease);
-  }
+  // REQUIRES: it is there.
+  void erase(int fd) noexcept { bits_[static_cast<std::size_t>(fd)] = false; }
 
  private:
-  using Number = Atomic<std::uint8_t>;
-  using Segment = Atomic<Number*>;
-
-  static constexpr std::size_t kFirstSegment = 64;
-  static constexpr std::size_t kSegments = 26;  // 64 * (2^26 - 1): every int that is not negative.
-
-  struct Place {
-    std::size_t segment;
-    std::size_t index;
-  };
-
-  static constexpr Place place_of(int fd) noexcept {
-    // Segment k begins at number 64 * (2^k - 1).
-    const std::size_t number = static_cast<std::size_t>(fd);
-    const std::size_t q = number / kFirstSegment + 1;
-    const std::size_t k = static_cast<std::size_t>(std::bit_width(q)) - 1;
-    return {k, number - kFirstSegment * ((std::size_t{1} << k) - 1)};
-  }
-
-  std::array<Segment, kSegments> segments_{};
+  std::vector<bool> bits_;
 };
 
 }  // namespace rearm::detail

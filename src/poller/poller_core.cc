@@ -20,10 +20,6 @@ void count_alone(Atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
   counter.store(counter.load(kRelaxed) + n, kRelaxed);
 }
 
-std::unexpected<std::error_code> out_of_memory() {
-  return std::unexpected(std::make_error_code(std::errc::not_enough_memory));
-}
-
 }  // namespace
 
 Result<std::unique_ptr<PollerCore>> PollerCore::open(std::string_view backend) {
@@ -76,17 +72,9 @@ Descriptor* PollerCore::find(Token token) const noexcept {
 
 Result<Descriptor*> PollerCore::add(int fd) {
   if (is_inherited()) return std::unexpected(Errc::kNotSupported);
-  switch (table_.numbers().insert(fd)) {
-    case NumberSet::Inserted::kYes: break;
-    case NumberSet::Inserted::kWasThere:
-      return std::unexpected(std::error_code(EEXIST, std::system_category()));
-    case NumberSet::Inserted::kNoMemory: return out_of_memory();
-  }
-  Descriptor* const descriptor = table_.allocate();
-  if (descriptor == nullptr) {
-    table_.numbers().erase(fd);
-    return out_of_memory();
-  }
+  const auto allocated = table_.allocate(fd);
+  if (!allocated) return std::unexpected(allocated.error());
+  Descriptor* const descriptor = *allocated;
   // The life begins before the kernel is told, because a report may come before add() returns.
   descriptor->begin_life(fd, *this);
   count(descriptors_);
@@ -94,7 +82,6 @@ Result<Descriptor*> PollerCore::add(int fd) {
   const std::error_code error =
       backend_->add(fd, {.slot = descriptor->slot, .generation = generation});
   if (!error) return descriptor;
-  table_.numbers().erase(fd);
   descriptor->owns_number = false;
   REARM_CHECK(descriptor->lifetime.close(generation),
               "a descriptor was closed before it was added");
@@ -245,14 +232,17 @@ void PollerCore::disconnect(Descriptor& descriptor) {
     descriptor.closing = true;
   }
   if (!is_inherited()) backend_->remove(descriptor.fd);
-  table_.numbers().erase(descriptor.fd);
 }
 
 void PollerCore::finish(Descriptor& descriptor) {
   PollerCore& poller = *descriptor.poller.load(kRelaxed);
+  const int fd = descriptor.fd;
+  const bool owns_number = descriptor.owns_number;
+  // Before the close, after which the kernel gives the number to another owner at once. From here
+  // on the slot may be another life's.
+  poller.table_.free(descriptor, fd);
   // Linux closes the number even when close() says EINTR, and nothing else can be done about it.
-  if (descriptor.owns_number) ::close(descriptor.fd);
-  poller.table_.free(descriptor);
+  if (owns_number) ::close(fd);
   poller.descriptors_.fetch_sub(1, kRelease);  // Pairs with ~PollerCore(): the last use of poller.
 }
 

@@ -59,6 +59,27 @@ TEST_P(Conformance, ATokenOfAnotherPollerIsRefusedByEveryCall) {
   EXPECT_EQ(close(token), 0U);
 }
 
+// G8: a number has one owner until it is closed, and it is not closed while an operation is inside.
+TEST_P(Conformance, ANumberIsNotAddedAgainWhileAnOperationOfItsLastLifeIsInside) {
+  UniqueFd fd = event_fd();
+  const int number = fd.get();
+  const auto token = poller().add(fd.release());
+  ASSERT_TRUE(token);
+  auto operation = poller().begin(*token, Direction::kRead);
+  ASSERT_TRUE(operation);
+  EXPECT_TRUE(poller().close(*token));
+  const auto again = poller().add(number);
+  EXPECT_FALSE(again) << "the last one out will close the number of its second owner";
+  EXPECT_EQ(again.error(), std::error_code(EEXIST, std::system_category()));
+  operation->leave();
+  EXPECT_FALSE(is_open(number));
+  const UniqueFd other = event_fd();
+  EXPECT_EQ(other.get(), number) << "the lowest free number";
+  const auto next = poller().add(other.get());
+  ASSERT_TRUE(next);
+  EXPECT_EQ(poller().remove(*next).value_or(-1), number);
+}
+
 // R44 (mio#267): added and closed before anything was reported.
 TEST_P(Conformance, AddedAndClosedAtOnceReportsNothingToTheNextOne) {
   for (int i = 0; i < 100; ++i) {

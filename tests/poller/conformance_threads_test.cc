@@ -243,5 +243,23 @@ TEST_P(Conformance, NoWakeOfADestroyedPollerIsWrittenToTheNextOwnersOfItsNumbers
   for (std::thread& waker : wakers) waker.join();
 }
 
+// Race: one thread closes a number that the kernel at once gives to another, which adds it.
+// Forbidden: that the second owner is told EEXIST.
+TEST_P(Conformance, ANumberThatIsReusedAtOnceIsNotTakenForOneThatIsThere) {
+  const std::uint64_t rounds = scaled(4'000);
+  const auto churn = [&] {
+    for (std::uint64_t i = 0; i < rounds; ++i) {
+      UniqueFd fd = event_fd();
+      const auto token = poller().add(fd.get());
+      ASSERT_TRUE(token) << "round " << i << ": " << token.error().message();
+      (void)fd.release();
+      ASSERT_TRUE(poller().close(*token));
+    }
+  };
+  std::thread other(churn);
+  churn();
+  other.join();
+}
+
 }  // namespace
 }  // namespace rearm::test

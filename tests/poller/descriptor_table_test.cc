@@ -1,9 +1,13 @@
 // DescriptorTable: slots are found by number, and their memory never becomes anything else (G3).
 #include "poller/descriptor_table.h"
 
+#include <array>
+#include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <limits>
 #include <set>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -21,6 +25,17 @@ DescriptorTable& new_table() {
   return *tables->back();
 }
 
+// A slot for a number that nothing else has.
+Descriptor* allocate(DescriptorTable& table) {
+  static std::atomic<int> next{0};
+  const int number = next++;
+  Descriptor* const descriptor = table.allocate(number).value_or(nullptr);
+  if (descriptor != nullptr) descriptor->fd = number;
+  return descriptor;
+}
+
+void free(DescriptorTable& table, Descriptor& descriptor) { table.free(descriptor, descriptor.fd); }
+
 // Segment k begins at slot 64 * (2^k - 1).
 constexpr std::uint32_t kEdges[] = {0, 63, 64, 191, 192, 447, 448, 959, 960, 1983, 1984, 4031};
 
@@ -31,7 +46,7 @@ TEST(DescriptorTable, ANewTableHasNoSlots) {
 
 TEST(DescriptorTable, ANumberBeyondTheLastSegmentIsNotFound) {
   DescriptorTable& table = new_table();
-  ASSERT_NE(table.allocate(), nullptr);
+  ASSERT_NE(allocate(table), nullptr);
   constexpr std::uint32_t kLimit = 64U * ((1U << 22) - 1);  // The number of slots there can be.
   for (const std::uint32_t slot :
        {kLimit - 1, kLimit, kLimit + 1, std::numeric_limits<std::uint32_t>::max()}) {
@@ -41,17 +56,17 @@ TEST(DescriptorTable, ANumberBeyondTheLastSegmentIsNotFound) {
 
 TEST(DescriptorTable, LowSlotsAreHandedOutFirst) {
   DescriptorTable& table = new_table();
-  for (std::uint32_t slot = 0; slot < 200; ++slot) ASSERT_EQ(table.allocate()->slot, slot);
+  for (std::uint32_t slot = 0; slot < 200; ++slot) ASSERT_EQ(allocate(table)->slot, slot);
 }
 
 TEST(DescriptorTable, TheSlotUsedLastIsHandedOutNext) {
   DescriptorTable& table = new_table();
-  Descriptor* const first = table.allocate();
-  Descriptor* const second = table.allocate();
-  table.free(*first);
-  table.free(*second);
-  EXPECT_EQ(table.allocate(), second);
-  EXPECT_EQ(table.allocate(), first);
+  Descriptor* const first = allocate(table);
+  Descriptor* const second = allocate(table);
+  free(table, *first);
+  free(table, *second);
+  EXPECT_EQ(allocate(table), second);
+  EXPECT_EQ(allocate(table), first);
 }
 
 TEST(DescriptorTable, EverySlotIsFoundByItsNumberAcrossSegmentEdges) {
@@ -59,7 +74,7 @@ TEST(DescriptorTable, EverySlotIsFoundByItsNumberAcrossSegmentEdges) {
   constexpr std::uint32_t kSlots = 20'000;
   std::vector<Descriptor*> all;
   for (std::uint32_t i = 0; i < kSlots; ++i) {
-    all.push_back(table.allocate());
+    all.push_back(allocate(table));
     ASSERT_NE(all.back(), nullptr);
     ASSERT_EQ(all.back()->slot, i);
   }
@@ -71,23 +86,51 @@ TEST(DescriptorTable, EverySlotIsFoundByItsNumberAcrossSegmentEdges) {
 TEST(DescriptorTable, MemoryIsTypeStableWhateverIsFreed) {
   DescriptorTable& table = new_table();
   std::vector<Descriptor*> all;
-  for (int i = 0; i < 1'000; ++i) all.push_back(table.allocate());
-  for (Descriptor* const descriptor : all) table.free(*descriptor);
+  for (int i = 0; i < 1'000; ++i) all.push_back(allocate(table));
+  for (Descriptor* const descriptor : all) free(table, *descriptor);
   for (std::uint32_t i = 0; i < 1'000; ++i) {
     ASSERT_EQ(table.find(i), all[i]) << "a free slot is still there";
     EXPECT_EQ(table.find(i)->lifetime.open_generation(), 0U);
   }
-  for (int i = 0; i < 1'000; ++i) EXPECT_LT(table.allocate()->slot, 1'000U) << "slots are reused";
+  for (int i = 0; i < 1'000; ++i) EXPECT_LT(allocate(table)->slot, 1'000U) << "slots are reused";
 }
 
 TEST(DescriptorTable, ForEachVisitsEverySlotOnce) {
   DescriptorTable& table = new_table();
-  for (int i = 0; i < 65; ++i) ASSERT_NE(table.allocate(), nullptr);
+  for (int i = 0; i < 64; ++i) ASSERT_NE(allocate(table), nullptr);
+  free(table, *allocate(table));  // Of a second segment, and free.
   std::set<std::uint32_t> seen;
   table.for_each([&](Descriptor& descriptor) {
     EXPECT_TRUE(seen.insert(descriptor.slot).second) << descriptor.slot;
   });
-  EXPECT_EQ(seen.size(), 64U + 128U) << "two segments, free slots too";
+  EXPECT_EQ(seen.size(), 65U) << "not what has never been handed out";
+}
+
+TEST(DescriptorTable, ANumberHasOneSlot) {
+  DescriptorTable& table = new_table();
+  const std::error_code exists(EEXIST, std::system_category());
+  Descriptor* const first = table.allocate(7).value_or(nullptr);
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(table.allocate(7).error(), exists);
+  EXPECT_TRUE(table.allocate(100'000));  // The set grows.
+  EXPECT_EQ(table.allocate(7).error(), exists);
+  table.free(*first, 7);
+  EXPECT_EQ(table.allocate(7).value_or(nullptr), first);
+}
+
+// Race: two threads add the same numbers, beyond the end of the set. Forbidden: a number with two
+// slots, or one that is lost.
+TEST(DescriptorTable, OfTwoThreadsThatAddANumberOneGetsIt) {
+  DescriptorTable& table = new_table();
+  constexpr int kNumbers = 20'000;
+  std::array<int, 2> got{};
+  const auto add = [&](std::size_t self) {
+    for (int number = 0; number < kNumbers; ++number) got[self] += table.allocate(number) ? 1 : 0;
+  };
+  std::thread other(add, 1);
+  add(0);
+  other.join();
+  EXPECT_EQ(got[0] + got[1], kNumbers);
 }
 
 // Race: the table grows in one thread while another looks slots up. Forbidden: a slot that is
@@ -96,7 +139,7 @@ TEST(DescriptorTable, ASlotThatIsFoundDuringGrowthIsWhole) {
   DescriptorTable& table = new_table();
   constexpr std::uint32_t kSlots = 30'000;
   std::thread grower([&table] {
-    for (std::uint32_t i = 0; i < kSlots; ++i) (void)table.allocate();
+    for (std::uint32_t i = 0; i < kSlots; ++i) (void)allocate(table);
   });
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
     Descriptor* found = table.find(slot);
@@ -116,11 +159,12 @@ TEST(DescriptorTable, TwoThreadsNeverHoldTheSameSlot) {
   const std::uint64_t rounds = test::scaled(20'000);
   const auto churn = [&](int mark) {
     for (std::uint64_t i = 0; i < rounds; ++i) {
-      Descriptor* const descriptor = table.allocate();
+      Descriptor* const descriptor = table.allocate(mark).value_or(nullptr);
+      ASSERT_NE(descriptor, nullptr);
       descriptor->fd = mark;  // Plain memory: ThreadSanitizer sees two holders.
       if (i % 8 == 0) std::this_thread::yield();
       ASSERT_EQ(descriptor->fd, mark);
-      table.free(*descriptor);
+      free(table, *descriptor);
     }
   };
   std::thread other(churn, 1);

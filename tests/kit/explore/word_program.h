@@ -53,7 +53,6 @@ class WordProgram : public Program {
 // Each knows the actors of its own kind.
 [[nodiscard]] std::unique_ptr<Program> make_wait_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_life_program(std::vector<std::string> actors);
-[[nodiscard]] std::unique_ptr<Program> make_number_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_queue_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_idle_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_timer_program(std::vector<std::string> actors);

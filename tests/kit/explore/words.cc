@@ -18,7 +18,6 @@ struct Kind {
 constexpr std::array kKinds = {
     Kind{"wait", &make_wait_program, "park park2 publish withdraw close"},
     Kind{"life", &make_life_program, "reader shared close remove"},
-    Kind{"numbers", &make_number_program, "insert"},
     Kind{"queue", &make_queue_program, "owner swapper thief"},
     Kind{"idle", &make_idle_program, "sleeper maker finisher"},
     Kind{"timer", &make_timer_program, "waiter expire publish restart"},
@@ -26,7 +25,7 @@ constexpr std::array kKinds = {
     Kind{"workers", &make_worker_program, "worker last spawn publish report drop late"},
 };
 
-constexpr std::array<std::string_view, 51> kScenarios = {
+constexpr std::array<std::string_view, 49> kScenarios = {
     "wait/park+publish",
     "wait/park+publish+publish",
     "wait/park+publish+withdraw",
@@ -46,8 +45,6 @@ constexpr std::array<std::string_view, 51> kScenarios = {
     "life/shared+remove+remove",
     "life/shared+shared+close",
     "life/reader+shared+close+remove",
-    "numbers/insert+insert",
-    "numbers/insert+insert+insert",
     "queue/owner+thief",
     "queue/swapper+thief",
     "queue/owner+thief+thief",

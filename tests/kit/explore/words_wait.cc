@@ -1,4 +1,4 @@
-// The wait word, the lifetime word and the set of numbers, with every set of those who move them.
+// The wait word and the lifetime word, with every set of those who move them.
 //
 // wait: names such as wait/park+publish+close. Actors: park (waits once), park2 (waits twice),
 // publish, withdraw, close. A waiter that sleeps although an event came after his last return has
@@ -7,8 +7,6 @@
 // life: names such as life/reader+shared+close. Actors: reader and shared (enter, use the number,
 // leave), close, remove. The last one out closes the number and begins the next life; nobody may be
 // inside then, and nobody of the first life may enter afterwards.
-//
-// numbers: insert and erase of one number by two threads.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -17,14 +15,12 @@
 #include "base/wait_word.h"
 #include "explore/word_program.h"
 #include "poller/lifetime.h"
-#include "poller/number_set.h"
 #include "sched/fiber.h"
 #include "sched/worker.h"
 
 namespace rearm::explore {
 
 using detail::Lifetime;
-using detail::NumberSet;
 using detail::Parked;
 using detail::ThreadParker;
 using detail::WaitWord;
@@ -184,34 +180,6 @@ class LifeProgram final : public WordProgram<LifeThings> {
   }
 };
 
-// --- The set of numbers. ---
-
-struct NumberThings {
-  NumberThings() { (void)numbers.insert(1); }  // The segment is there.
-
-  NumberSet numbers;
-  int inserted = 0;
-  int holders = 0;
-};
-
-class NumberProgram final : public WordProgram<NumberThings> {
- public:
-  using WordProgram::WordProgram;
-
-  void run(int /*index*/) override {
-    NumberThings& all = things();
-    if (all.numbers.insert(0) != NumberSet::Inserted::kYes) return;
-    ++all.inserted;
-    if (++all.holders > 1) violation("G8", "a number was added twice");
-    --all.holders;
-    all.numbers.erase(0);
-  }
-
-  void finish() override {
-    if (things().inserted == 0) violation("G8", "nobody could add the number");
-  }
-};
-
 }  // namespace
 
 std::unique_ptr<Program> make_wait_program(std::vector<std::string> actors) {
@@ -219,9 +187,6 @@ std::unique_ptr<Program> make_wait_program(std::vector<std::string> actors) {
 }
 std::unique_ptr<Program> make_life_program(std::vector<std::string> actors) {
   return std::make_unique<LifeProgram>(std::move(actors));
-}
-std::unique_ptr<Program> make_number_program(std::vector<std::string> actors) {
-  return std::make_unique<NumberProgram>(std::move(actors));
 }
 
 }  // namespace rearm::explore

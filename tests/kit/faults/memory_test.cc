@@ -265,11 +265,10 @@ class MemoryTest : public LeakCheck, public ::testing::WithParamInterface<Parame
  protected:
   // The set of numbers keeps what it has once needed, too; MemoryOfTheFirst begins without.
   static void SetUpTestSuite() {
-    detail::NumberSet& numbers = detail::DescriptorTable::instance().numbers();
-    for (int number = 0; number < 1024; ++number) {
-      ASSERT_EQ(numbers.insert(number), detail::NumberSet::Inserted::kYes);
-      numbers.erase(number);
-    }
+    detail::DescriptorTable& table = detail::DescriptorTable::instance();
+    const auto slot = table.allocate(1023);
+    ASSERT_TRUE(slot);
+    table.free(**slot, 1023);
   }
 
   // Whether the n-th allocation was made, and so has failed.

@@ -96,8 +96,8 @@ MUTANTS = [
      ]),
     ('lifetime-last-out', 'src/poller/lifetime.h',
      'the last one out does not look at the closed bit', [
-         ('return (old & kClosed) != 0 && (old & kRefsMask) == 1;',
-          'return (old & kRefsMask) == 1;'),
+         ('return (before & kClosed) != 0 && (before & kRefsMask) == 1;',
+          'return (before & kRefsMask) == 1;'),
      ]),
     ('lifetime-reference', 'src/poller/poller_core.cc',
      'R24: the number is closed under an operation', [
@@ -110,13 +110,13 @@ MUTANTS = [
      ]),
     ('lifetime-reference-count', 'src/poller/lifetime.h',
      'whoever leaves a closed descriptor first closes the number', [
-         ('return (old & kClosed) != 0 && (old & kRefsMask) == 1;',
-          'return (old & kClosed) != 0 && bit == 0;'),
+         ('return is_last(leave_with(0));',
+          'return (leave_with(0) & kClosed) != 0;'),
      ]),
     ('lifetime-last-out-closer', 'src/poller/lifetime.h',
      'nobody closes the number if close() is not the last one out', [
-         ('return (old & kClosed) != 0 && (old & kRefsMask) == 1;',
-          'return (old & kClosed) != 0 && (old & kRefsMask) == 1 && bit == 0;'),
+         ('    if (is_last(old)) return Left::kCloseNumber;\n',
+          ''),
      ]),
     ('lifetime-leave-exchange', 'src/poller/lifetime.h',
      'of two that leave at once one is counted', [
@@ -230,7 +230,7 @@ MUTANTS = [
           '  REARM_CHECK(descriptor->lifetime.close',
           '  REARM_CHECK(descriptor->lifetime.close'),
      ]),
-    ('add-owner', 'src/poller/poller_core.cc',
+    ('add-owner', 'src/poller/descriptor_table.cc',
      'G4: two pollers own one number', [
          ('      return std::unexpected(std::error_code(EEXIST, std::system_category()));',
           '      break;'),
