@@ -131,11 +131,11 @@ class Poller {
 
   // Watches `fd` and takes ownership of it, making it non-blocking and close-on-exec. A socket that
   // is to listen does so first: some kernels tell of no connection otherwise (docs/platforms.md).
-  // On error the descriptor stays the caller's, as it was but for these two flags. Errors:
-  // kNotPollable (a regular file, a directory); kClosed (the number is not open); kInvalidArgument
-  // (negative); EEXIST (a poller of this process watches the number already); kNotSupported (in a
-  // child of fork(), see docs/platforms.md); those of the kernel: ENOSPC and ENOMEM, EAGAIN where
-  // an event port is full, EPIPE where a kernel refuses the end of a broken pipe.
+  // On error the descriptor stays the caller's, as it was. Errors: kNotPollable (a regular file, a
+  // directory); kClosed (the number is not open); kInvalidArgument (negative); EEXIST (a poller of
+  // this process watches the number already); kNotSupported (in a child of fork(), see
+  // docs/platforms.md); those of the kernel: ENOSPC and ENOMEM, EAGAIN where an event port is full,
+  // EPIPE where a kernel refuses the end of a broken pipe.
   [[nodiscard]] Result<Token> add(int fd);
 
   // Enters an operation in one direction. Errors: kClosed; kBusy (another one is in progress in
@@ -165,7 +165,7 @@ class Poller {
   // Errors: kClosed (already closed; nothing happens).
   [[nodiscard]] Result<WaiterList> close(Token token);
 
-  // Stops watching and gives the number back, still open and non-blocking, to the caller.
+  // Stops watching and gives the number back, open, non-blocking and close-on-exec, to the caller.
   // REQUIRES: nobody waits on it outside of an Operation (misuse stops the process with a
   // sentence).
   // Errors: kClosed; kBusy (an operation is in progress).

@@ -130,25 +130,27 @@ Runtime& FdAccess::current_runtime() {
   return *runtime;
 }
 
-Result<Fd> FdAccess::adopt(PollerCore& poller, int number, std::uint8_t traits) {
-  const auto descriptor = poller.add(number);
-  if (!descriptor) return std::unexpected(descriptor.error());
-  raise_no_sigpipe(number);
+Fd FdAccess::make(Descriptor& descriptor, std::uint8_t traits) {
+  raise_no_sigpipe(descriptor.fd);
   Fd fd;
-  fd.descriptor_ = *descriptor;
-  fd.generation_ = (*descriptor)->generation;
+  fd.descriptor_ = &descriptor;
+  fd.generation_ = descriptor.generation;
   fd.traits_ = traits;
   return fd;
 }
 
 Result<Fd> FdAccess::adopt_own(PollerCore& poller, int number, std::uint8_t traits) {
-  auto fd = adopt(poller, number, traits);
-  if (!fd) ::close(number);
-  return fd;
+  const auto descriptor = poller.add(number);
+  if (descriptor) return make(**descriptor, traits);
+  ::close(number);
+  return std::unexpected(descriptor.error());
 }
 
 Result<Fd> FdAccess::adopt(Runtime& runtime, int number, std::uint8_t traits) {
-  return adopt(runtime.scheduler().poller(), number, traits);
+  std::uint8_t set = 0;
+  const auto descriptor = runtime.scheduler().poller().add_from_outside(number, set);
+  if (!descriptor) return std::unexpected(descriptor.error());
+  return make(**descriptor, static_cast<std::uint8_t>(traits | (set << kFlagsShift)));
 }
 
 Result<Fd> FdAccess::adopt_own(Runtime& runtime, int number, std::uint8_t traits) {
@@ -239,9 +241,6 @@ using detail::FdAccess;
 Result<Fd> Fd::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
 
 Result<Fd> Fd::adopt(int fd, Runtime& runtime) {
-  if (const std::error_code error = detail::make_nonblocking_cloexec(fd)) {
-    return std::unexpected(error);
-  }
   int type = 0;
   socklen_t size = sizeof(type);
   const bool is_socket = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
@@ -270,10 +269,14 @@ Result<void> Fd::close() noexcept {
   return {};
 }
 
-Result<int> Fd::release() {
+Result<int> Fd::release(Flags flags) {
   if (descriptor_ == nullptr) return std::unexpected(Errc::kClosed);
   const detail::ChoicesAround choices(detail::Act::kLetGo, &descriptor_->fd);
-  return detail::PollerCore::remove(*descriptor_, generation_);
+  const auto number = detail::PollerCore::remove(*descriptor_, generation_);
+  if (number && flags == Flags::kRestore) {
+    detail::FdFlags::restore(*number, static_cast<std::uint8_t>(traits_ >> FdAccess::kFlagsShift));
+  }
+  return number;
 }
 
 // --- Reading. ---

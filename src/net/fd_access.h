@@ -62,11 +62,13 @@ class FdAccess {
   static constexpr std::uint8_t kIsSocket = 1;  // send() instead of write().
   // The short-read rule holds; of a listener, it holds for what is accepted.
   static constexpr std::uint8_t kShortReadDrains = 2;
+  // What adopt() has changed of a number from outside: FdFlags' bits, from this one on.
+  static constexpr int kFlagsShift = 2;
 
-  // Takes ownership of `fd`, which is already non-blocking and close-on-exec. On error it stays the
-  // caller's.
+  // Takes ownership of a number from outside, and makes it non-blocking and close-on-exec. On error
+  // it stays the caller's, as it was.
   [[nodiscard]] static Result<Fd> adopt(Runtime& runtime, int fd, std::uint8_t traits);
-  // The same for a number that the library has opened itself: on error it is closed.
+  // Takes a number that the library has opened itself, with these flags: on error it is closed.
   [[nodiscard]] static Result<Fd> adopt_own(Runtime& runtime, int fd, std::uint8_t traits);
   [[nodiscard]] static Result<Fd> adopt_own(PollerCore& poller, int fd, std::uint8_t traits);
 
@@ -170,10 +172,12 @@ class FdAccess {
   [[nodiscard]] static bool has_trait(const Fd& fd, std::uint8_t trait) noexcept {
     return (fd.traits_ & trait) != 0;
   }
-  [[nodiscard]] static std::uint8_t traits_of(const Fd& fd) noexcept { return fd.traits_; }
+  [[nodiscard]] static std::uint8_t traits_of(const Fd& fd) noexcept {
+    return fd.traits_ & (kIsSocket | kShortReadDrains);
+  }
 
  private:
-  [[nodiscard]] static Result<Fd> adopt(PollerCore& poller, int fd, std::uint8_t traits);
+  [[nodiscard]] static Fd make(Descriptor& descriptor, std::uint8_t traits);
 };
 
 }  // namespace rearm::detail

@@ -137,7 +137,7 @@ std::error_code check_adoptable(int fd, Family family, int type) {
   if (*actual != type || !is_of(family, SocketAddress::from_native(&address, size))) {
     return Errc::kInvalidArgument;
   }
-  return make_nonblocking_cloexec(fd);
+  return {};
 }
 
 std::uint8_t stream_traits(int fd) {

@@ -44,8 +44,7 @@ class NativeSocket {
 enum class Family : bool { kIp, kUnix };
 [[nodiscard]] bool is_of(Family family, const SocketAddress& address);
 
-// Checks that `fd` is a socket of this family and type, or says kInvalidArgument; then makes it
-// non-blocking and close-on-exec.
+// Checks that `fd` is a socket of this family and type, or says kInvalidArgument.
 [[nodiscard]] std::error_code check_adoptable(int fd, Family family, int type);
 
 // The next connection, added to the listener's poller, with the listener's traits; waits while

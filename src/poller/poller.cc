@@ -10,7 +10,6 @@
 #include "base/check.h"
 #include "poller/backend.h"
 #include "poller/descriptor.h"
-#include "poller/fd_flags.h"
 #include "poller/poller_core.h"
 
 namespace rearm {
@@ -77,10 +76,8 @@ WaiterList Poller::collect(Deadline deadline) { return core_->collect(deadline);
 void Poller::wake() noexcept { core_->wake(); }
 
 Result<Token> Poller::add(int fd) {
-  if (const std::error_code error = detail::make_nonblocking_cloexec(fd)) {
-    return std::unexpected(error);
-  }
-  const auto descriptor = core_->add(fd);
+  std::uint8_t set = 0;
+  const auto descriptor = core_->add_from_outside(fd, set);
   if (!descriptor) return std::unexpected(descriptor.error());
   return Token{.slot = (*descriptor)->slot, .generation = (*descriptor)->generation};
 }

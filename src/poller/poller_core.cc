@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "poller/fd_flags.h"
 
 namespace rearm::detail {
 namespace {
@@ -87,6 +88,22 @@ Result<Descriptor*> PollerCore::add(int fd) {
               "a descriptor was closed before it was added");
   leave(*descriptor);
   return std::unexpected(error);
+}
+
+Result<Descriptor*> PollerCore::add_from_outside(int fd, std::uint8_t& set) {
+  const auto flags = FdFlags::of(fd);
+  if (!flags) return std::unexpected(flags.error());
+  const auto descriptor = add(fd);
+  if (!descriptor) return descriptor;
+  if (const std::error_code error = flags->make_nonblocking_cloexec()) {
+    // Not remove(), which a sweep of cancel_all() that is inside just now would make busy.
+    (*descriptor)->owns_number = false;
+    const auto waiters = close(**descriptor, (*descriptor)->generation);
+    REARM_CHECK(waiters && waiters->empty(), "a descriptor was used before it was added");
+    return std::unexpected(error);
+  }
+  set = flags->missing();
+  return descriptor;
 }
 
 std::error_code PollerCore::arm_forgetting(Descriptor& descriptor, std::uint32_t generation,

@@ -51,6 +51,9 @@ class PollerCore {
 
   // Adds `fd`, which must already be non-blocking, and begins a life. See Poller::add().
   [[nodiscard]] Result<Descriptor*> add(int fd);
+  // The same for a number from outside, whose flags are set once the kernel has accepted it: on
+  // error it is as it was. `set` tells which flags those were (FdFlags).
+  [[nodiscard]] Result<Descriptor*> add_from_outside(int fd, std::uint8_t& set);
 
   // Tells a forgetting kernel that somebody is about to wait. Between prepare and commit.
   [[nodiscard]] std::error_code arm(Descriptor& descriptor, std::uint32_t generation,

@@ -4,8 +4,9 @@
 //   - It tries the system call first and parks only if that says EAGAIN. On a fiber it parks the
 //     fiber; on a plain thread it blocks the thread (the runtime must be running; when its run()
 //     has returned, a call that would wait returns Errc::kCancelled).
-//   - It has a deadline (deadline.h). A deadline in the past means: take what is there now; if
-//     there is nothing, Errc::kTimedOut.
+//   - It has a deadline (deadline.h), and ends with Errc::kTimedOut once that has passed, also if
+//     it would not have to wait. read_exact() and write_all() look between system calls. With
+//     Deadline::immediate() it takes what is there now; if there is nothing, Errc::kTimedOut.
 //   - One read and one write may be in progress at once, from different fibers. A second one in the
 //     same direction returns Errc::kBusy at once.
 //   - close(), from any fiber or thread, ends it with Errc::kClosed; the number is closed after the
@@ -62,7 +63,10 @@ class Fd {
   ~Fd() { (void)close(); }
 
   // Takes ownership of a descriptor that was opened elsewhere, for the calling fiber's runtime or
-  // the given one, and makes it non-blocking and close-on-exec. On error it stays the caller's.
+  // the given one, and makes it non-blocking and close-on-exec. Non-blocking is of the open file
+  // description: whoever shares it (the shell, of a terminal; the parent, of an inherited pipe) has
+  // it non-blocking, too, until release(Flags::kRestore). On error the descriptor stays the
+  // caller's, as it was.
   // Errors: kNotPollable (regular files, directories), kClosed (not open), kInvalidArgument
   // (negative), EEXIST (a runtime or poller of this process has it already), ENOMEM; the kernel's,
   // such as ENOSPC. REQUIRES: without `runtime`, called on a fiber.
@@ -105,9 +109,10 @@ class Fd {
   // (SO_LINGER). Errors: kClosed (it already was; nothing happens).
   Result<void> close() noexcept;
 
-  // Gives the number back, open and non-blocking, to the caller. Errors: kClosed; kBusy (an
-  // operation is in progress).
-  [[nodiscard]] Result<int> release();
+  // Gives the number back, open, to the caller: non-blocking and close-on-exec, or without those of
+  // the two that adopt() has set. Errors: kClosed; kBusy (an operation is in progress).
+  enum class Flags { kKeep, kRestore };
+  [[nodiscard]] Result<int> release(Flags flags = Flags::kKeep);
 
   // The descriptor's number, or -1 if closed or if the calling fiber is of another runtime. For
   // what this class does not have: options, other system calls. Do not close the number, and do not
