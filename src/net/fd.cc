@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "net/fd_access.h"
+#include "net/look.h"
 #include "net/no_sigpipe.h"
 #include "net/transfer.h"
 #include "poller/fd_flags.h"
@@ -155,6 +156,20 @@ Result<Fd> FdAccess::adopt(Runtime& runtime, int number, std::uint8_t traits) {
 
 Result<Fd> FdAccess::adopt_own(Runtime& runtime, int number, std::uint8_t traits) {
   return adopt_own(runtime.scheduler().poller(), number, traits);
+}
+
+// Looks first: a report of what is there may have been taken long ago. A report that comes after the
+// look is in the word.
+Result<void> FdAccess::wait_until_ready(const Fd& fd, Direction direction, Deadline deadline) {
+  Operation operation(fd, direction);
+  if (operation.refused()) return operation.error();
+  if (operation.is_late(deadline)) return std::unexpected(Errc::kTimedOut);
+  for (;;) {
+    const auto ready = is_ready(operation.fd(), direction, Deadline::immediate());
+    if (!ready) return std::unexpected(ready.error());
+    if (*ready) return {};
+    if (const std::error_code error = operation.wait(deadline)) return std::unexpected(error);
+  }
 }
 
 Result<void> FdAccess::set_deadline(const Fd& fd, Direction direction, Deadline deadline) {
@@ -359,17 +374,11 @@ Result<void> Fd::write_all(ConstBuffer buffer, Deadline deadline) {
 // --- Waiting and deadlines. ---
 
 Result<void> Fd::wait_readable(Deadline deadline) {
-  FdAccess::Operation operation(*this, Direction::kRead);
-  if (operation.refused()) return operation.error();
-  if (const std::error_code error = operation.wait(deadline)) return std::unexpected(error);
-  return {};
+  return FdAccess::wait_until_ready(*this, Direction::kRead, deadline);
 }
 
 Result<void> Fd::wait_writable(Deadline deadline) {
-  FdAccess::Operation operation(*this, Direction::kWrite);
-  if (operation.refused()) return operation.error();
-  if (const std::error_code error = operation.wait(deadline)) return std::unexpected(error);
-  return {};
+  return FdAccess::wait_until_ready(*this, Direction::kWrite, deadline);
 }
 
 Result<void> Fd::set_deadline(Deadline deadline) {

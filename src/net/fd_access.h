@@ -167,6 +167,7 @@ class FdAccess {
     operation.descriptor().hang_up_seen.store(true, kSeqCst);
   }
 
+  static Result<void> wait_until_ready(const Fd& fd, Direction direction, Deadline deadline);
   static Result<void> set_deadline(const Fd& fd, Direction direction, Deadline deadline);
 
   [[nodiscard]] static bool has_trait(const Fd& fd, std::uint8_t trait) noexcept {

@@ -55,7 +55,7 @@ TEST_P(StreamTest, AWriteParksUntilThereIsRoom) {
     std::size_t filled = 0;
     const std::vector<char> block(64 * 1024, 'f');
     for (;;) {
-      const auto n = writer.write_some(block, Deadline::after(0s));
+      const auto n = writer.write_some(block, test::at_once());
       if (!n) break;
       filled += *n;
     }
@@ -293,7 +293,7 @@ TEST_P(StreamTest, NobodyReadsInTheMiddleOfAReadExact) {
   });
 }
 
-TEST_P(StreamTest, WaitReadableIsAHintAfterEagain) {
+TEST_P(StreamTest, AWaitEndsWhenWhatItWaitsForComes) {
   run([] {
     auto [reader, writer, duplex] = ends();
     char byte = 0;
@@ -304,12 +304,50 @@ TEST_P(StreamTest, WaitReadableIsAHintAfterEagain) {
     expect_ok(writer.write_all("r", patience()));
     EXPECT_TRUE(waiter.join());
     EXPECT_EQ(::read(reader.native_handle(), &byte, 1), 1);
-    // Nothing is there any more; a hint may say otherwise, but not for ever.
-    const Deadline soon = Deadline::after(5ms);
-    Result<void> waited = reader.wait_readable(soon);
-    while (waited) waited = reader.wait_readable(soon);
-    expect_error(waited, Errc::kTimedOut);
-    expect_ok(writer.wait_writable(patience()));
+    // Nothing is there any more, though there may be a report that says otherwise.
+    expect_error(reader.wait_readable(Deadline::after(5ms)), Errc::kTimedOut);
+  });
+}
+
+// The level, and not what has been reported since: the same on every backend.
+TEST_P(StreamTest, AWaitForWhatIsThereReturnsAtOnceAsOftenAsItIsMade) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    const auto at_once = [](const Result<void>& waited, Deadline late) {
+      expect_ok(waited);
+      EXPECT_LT(Deadline::now().ns(), late.ns()) << "it waited for a report";
+    };
+    expect_ok(writer.write_all("rest", patience()));
+    for (int i = 0; i < 3; ++i) {
+      const Deadline late = Deadline::after(10s);
+      at_once(reader.wait_readable(late), late);
+      at_once(writer.wait_writable(late), late);
+      char byte = 0;  // Bytes are left.
+      expect_ok(reader.read_exact(MutableBuffer(&byte, 1), late));
+    }
+    test::fill_up(writer);
+    auto waiter = spawn([&writer] { return writer.wait_writable(patience()).has_value(); });
+    test::let_park();
+    std::vector<char> sink(64 * 1024);
+    while (reader.read_some(sink, test::at_once())) continue;
+    EXPECT_TRUE(waiter.join());
+    expect_ok(writer.close());
+    for (int i = 0; i < 2; ++i) {  // The end does not block.
+      const Deadline late = Deadline::after(10s);
+      at_once(reader.wait_readable(late), late);
+    }
+  });
+}
+
+TEST_P(StreamTest, AConnectionIsWritableAtOnce) {
+  run([] {
+    TcpListener acceptor = expect_value(TcpListener::bind(SocketAddress::ipv4_loopback(0)));
+    TcpStream stream =
+        expect_value(TcpStream::connect(expect_value(acceptor.local_address()), patience()));
+    const Deadline late = Deadline::after(10s);
+    expect_ok(stream.wait_writable(late));
+    expect_ok(stream.wait_writable(late));
+    EXPECT_LT(Deadline::now().ns(), late.ns());
   });
 }
 

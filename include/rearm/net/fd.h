@@ -94,8 +94,11 @@ class Fd {
   // unknown.
   [[nodiscard]] Result<void> write_all(ConstBuffer buffer, Deadline deadline = {});
 
-  // Parks until the kernel reports something since the last report: a hint, possibly spurious. For
-  // system calls that this class does not have; make the call first, and wait only after EAGAIN.
+  // Returns when a read (an accept), or a write, would not block: at once if that is so now, or
+  // else parks until it is. What is there stays there, and a second call returns at once as well:
+  // poll(2)'s POLLIN and POLLOUT, on every backend. An end and an error count, because they do not
+  // block either. For system calls that this class does not have, and for libraries that do their
+  // own (c-ares, curl, libpq): give them a number of their own (dup) or lend them native_handle().
   [[nodiscard]] Result<void> wait_readable(Deadline deadline = {});
   [[nodiscard]] Result<void> wait_writable(Deadline deadline = {});
 

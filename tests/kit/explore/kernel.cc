@@ -156,6 +156,18 @@ long Kernel::transfer(int number, Direction direction) {
   return 1;
 }
 
+bool Kernel::look(int number, Direction direction) {
+  const std::size_t at = index(number);
+  const Call call("poll", &levels_[static_cast<std::size_t>(direction)],
+                  {{{&numbers_, Mode::kRead}}});
+  const int now = numbers_[at];
+  if (now < 0) violation("G4", "a look at number %d, which is closed", number);
+  File& it = files_[static_cast<std::size_t>(now)];
+  // tcp_poll() of Linux asks for an edge as a failed write does.
+  if (direction == Direction::kWrite && !it.ready.has(direction)) it.write_failed = true;
+  return it.ready.has(direction);
+}
+
 // --- The backend's side. ---
 
 // Whoever looks at the state of files.

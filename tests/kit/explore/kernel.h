@@ -69,6 +69,7 @@ class Kernel {
 
   void close(int number);
   [[nodiscard]] long transfer(int number, Direction direction);  // -1: EAGAIN.
+  [[nodiscard]] bool look(int number, Direction direction);      // poll(2).
 
   // --- What the backend calls. ---
 

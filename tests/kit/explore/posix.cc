@@ -2,6 +2,8 @@
 // model kernel, all others to the system.
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,6 +54,17 @@ ssize_t send(int fd, const void* buffer, std::size_t bytes, int flags) {
   if (Kernel::is_model(fd)) return transfer(fd, Direction::kWrite);
   static const auto real = next<ssize_t (*)(int, const void*, std::size_t, int)>("send");
   return real(fd, buffer, bytes, flags);
+}
+
+int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* signals) {
+  if (count == 1 && Kernel::is_model(fds->fd)) {
+    const auto direction = fds->events == POLLIN ? Direction::kRead : Direction::kWrite;
+    fds->revents = kernel.look(fds->fd, direction) ? fds->events : short{0};
+    return fds->revents != 0 ? 1 : 0;
+  }
+  static const auto real =
+      next<int (*)(pollfd*, nfds_t, const timespec*, const sigset_t*)>("ppoll");
+  return real(fds, count, timeout, signals);
 }
 
 int getsockopt(int fd, int level, int name, void* value, socklen_t* bytes) noexcept {
