@@ -3,8 +3,8 @@
 // A deadline is an instant on the steady clock, not a duration, so that it can be handed down
 // through a chain of calls and still mean the same moment. An operation whose deadline has passed
 // ends with Errc::kTimedOut, whether it would have to wait or not: data that are there do not make
-// it succeed. So a deadline bounds a loop of reads however fast the peer sends. Three special values
-// exist:
+// it succeed. So a deadline bounds a loop of reads however fast the peer sends. Three special
+// values exist:
 //
 //   Deadline{}            "standing": whatever was set with set_deadline() on the object that is
 //                         waited for, or never if nothing was set. The default of every operation.

@@ -158,8 +158,8 @@ Result<Fd> FdAccess::adopt_own(Runtime& runtime, int number, std::uint8_t traits
   return adopt_own(runtime.scheduler().poller(), number, traits);
 }
 
-// Looks first: a report of what is there may have been taken long ago. A report that comes after the
-// look is in the word.
+// Looks first: a report of what is there may have been taken long ago. A report that comes after
+// the look is in the word.
 Result<void> FdAccess::wait_until_ready(const Fd& fd, Direction direction, Deadline deadline) {
   Operation operation(fd, direction);
   if (operation.refused()) return operation.error();

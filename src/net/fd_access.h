@@ -72,7 +72,7 @@ class FdAccess {
   [[nodiscard]] static Result<Fd> adopt_own(Runtime& runtime, int fd, std::uint8_t traits);
   [[nodiscard]] static Result<Fd> adopt_own(PollerCore& poller, int fd, std::uint8_t traits);
 
-  // Where a new descriptor belongs to. REQUIRES: on a fiber.
+  // Whose a new descriptor is that is given none. REQUIRES: on a fiber.
   [[nodiscard]] static Runtime& current_runtime();
 
   // One operation in progress: keeps the number open and, if a direction was asked for, keeps

@@ -18,7 +18,8 @@ int poll_once(pollfd& entry, std::int64_t left_ns) {
 #if defined(__APPLE__)
   constexpr std::int64_t kNsPerMs = 1'000'000;
   constexpr std::int64_t kLongestMs = 1'000'000'000;
-  const std::int64_t ms = left_ns < 0 ? -1 : std::min((left_ns + kNsPerMs - 1) / kNsPerMs, kLongestMs);
+  const std::int64_t ms =
+      left_ns < 0 ? -1 : std::min((left_ns + kNsPerMs - 1) / kNsPerMs, kLongestMs);
   return result_or_errno(::poll(&entry, 1, static_cast<int>(ms)));
 #else
   constexpr std::int64_t kNsPerSecond = 1'000'000'000;
@@ -33,10 +34,10 @@ int poll_once(pollfd& entry, std::int64_t left_ns) {
 Result<bool> is_ready(int fd, Direction direction, Deadline deadline) {
   const bool is_endless = deadline.is_standing() || deadline.is_never();
   for (;;) {
-    const std::int64_t left_ns = is_endless                ? -1
-                                 : deadline.is_immediate() ? 0
-                                                           : std::max<std::int64_t>(
-                                                                 deadline.ns() - now_ns(), 0);
+    const std::int64_t left_ns = is_endless ? -1
+                                 : deadline.is_immediate()
+                                     ? 0
+                                     : std::max<std::int64_t>(deadline.ns() - now_ns(), 0);
     pollfd entry{.fd = fd,
                  .events = direction == Direction::kRead ? short{POLLIN} : short{POLLOUT},
                  .revents = 0};

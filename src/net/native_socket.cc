@@ -8,32 +8,55 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
+#include <cstdint>
+#include <limits>
 
 #include "base/clock.h"
 #include "net/fd_access.h"
+#include "net/look.h"
 #include "poller/fd_flags.h"
 #include "rearm/fiber.h"
 
 namespace rearm::detail {
 namespace {
 
-// Linux says EAGAIN when a Unix listener's backlog is full, and reports nothing when there is room
-// (unix(7)); so look again.
-constexpr auto kBacklogRetry = std::chrono::milliseconds(5);
-
 const sockaddr* native(const SocketAddress& address) {
   return static_cast<const sockaddr*>(address.data());
 }
 
-Result<void> sleep_before(Deadline deadline) {
-  if (!deadline.is_standing() && deadline.ns() <= now_ns()) {
-    return std::unexpected(Errc::kTimedOut);
-  }
-  const Deadline retry = Deadline::after(kBacklogRetry);
-  const bool sooner = !deadline.is_standing() && deadline.ns() < retry.ns();
-  return this_fiber::sleep_until(sooner ? deadline : retry);
+bool is_past(Deadline deadline) {
+  if (deadline.is_standing() || deadline.is_never() || deadline.is_immediate()) return false;
+  return deadline.ns() <= 0 || deadline.ns() <= now_ns();
 }
+
+// Linux says EAGAIN when a Unix listener's backlog is full, and reports nothing when there is room
+// (unix(7)). So connect() looks again: the longer it has waited, the less often, because all that
+// wait look, and the listener that does not keep up has to share its processor with them. It is
+// late by a quarter of the time that it has waited, and by kLongest at most.
+class BacklogRetry {
+ public:
+  explicit BacklogRetry(Deadline deadline) noexcept : deadline_(deadline) {}
+
+  // Errors: kTimedOut, kCancelled.
+  [[nodiscard]] std::error_code sleep() {
+    const std::int64_t now = now_ns();
+    if (started_ns_ == kNever) started_ns_ = now;
+    if (!deadline_.is_standing() && deadline_.ns() <= now) return Errc::kTimedOut;
+    const std::int64_t pause = std::clamp((now - started_ns_) / 4, kShortest, kLongest);
+    const Deadline retry = Deadline::at_ns(now + pause);
+    const bool sooner = !deadline_.is_standing() && deadline_.ns() < retry.ns();
+    const auto slept = this_fiber::sleep_until(sooner ? deadline_ : retry);
+    return slept ? std::error_code() : slept.error();
+  }
+
+ private:
+  static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::min();
+  static constexpr std::int64_t kShortest = 1'000'000;
+  static constexpr std::int64_t kLongest = 100'000'000;
+
+  Deadline deadline_;
+  std::int64_t started_ns_ = kNever;
+};
 
 // What became of a connect() in progress; kBusy while it still is.
 std::error_code connect_outcome(int fd) {
@@ -103,6 +126,18 @@ Result<int> get_option(int fd, int level, int name) {
   return value;
 }
 
+// Not all systems that let listeners share a port balance between them: FreeBSD has another option
+// for that, and older illumos has none at all.
+std::error_code share_port([[maybe_unused]] int fd) {
+#if defined(SO_REUSEPORT_LB)
+  return set_option(fd, SOL_SOCKET, SO_REUSEPORT_LB, 1);
+#elif defined(SO_REUSEPORT)
+  return set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+#else
+  return Errc::kNotSupported;
+#endif
+}
+
 std::error_code bind_socket(int fd, const SocketAddress& address) {
   const auto size = static_cast<socklen_t>(address.size());
   return error_of(system_call([&] { return ::bind(fd, native(address), size); }));
@@ -154,9 +189,9 @@ std::uint8_t stream_traits(int fd) {
 #if defined(TCP_ULP)
   std::array<char, 16> layer{};  // TCP_ULP_NAME_MAX. Nothing is written if there is none.
   socklen_t size = layer.size();
-  if (::getsockopt(fd, IPPROTO_TCP, TCP_ULP, layer.data(), &size) == 0 && layer[0] != '\0') {
-    return FdAccess::kIsSocket;
-  }
+  const int asked =
+      system_call([&] { return ::getsockopt(fd, IPPROTO_TCP, TCP_ULP, layer.data(), &size); });
+  if (asked == 0 && layer[0] != '\0') return FdAccess::kIsSocket;
 #endif
   return FdAccess::kIsSocket | FdAccess::kShortReadDrains;
 }
@@ -188,34 +223,61 @@ Result<Fd> accept_next(const Fd& listener, Deadline deadline) {
   }
 }
 
-Result<Fd> connect_socket(NativeSocket socket, const SocketAddress& address, std::uint8_t traits,
-                          Deadline deadline) {
-  Runtime& runtime = FdAccess::current_runtime();
-  const ChoicesAround choices(Act::kConnect);
-  bool in_progress = false;
+namespace {
+
+// Begins a connection. kBusy: it is in progress.
+std::error_code start_connecting(int fd, const SocketAddress& address, Deadline deadline) {
   const auto size = static_cast<socklen_t>(address.size());
+  BacklogRetry retry(deadline);
   for (;;) {
-    const int result = system_call([&] { return ::connect(socket.fd(), native(address), size); });
+    const int result = system_call([&] { return ::connect(fd, native(address), size); });
     // EISCONN: the connection was made by a call whose result was lost.
-    if (result == 0 || result == -EISCONN) break;
-    if (result == -EINPROGRESS || result == -EINTR || result == -EALREADY) {
-      in_progress = true;
-      break;
-    }
+    if (result == 0 || result == -EISCONN) return {};
+    if (result == -EINPROGRESS || result == -EINTR || result == -EALREADY) return Errc::kBusy;
     if (result != -EAGAIN || address.family() != SocketAddress::Family::kUnix) {
-      return std::unexpected(error_of(result));
+      return error_of(result);
     }
-    if (const auto slept = sleep_before(deadline); !slept) return std::unexpected(slept.error());
+    if (const std::error_code error = retry.sleep()) return error;
   }
-  auto fd = FdAccess::adopt_own(runtime, socket.take(), traits);
-  if (!fd || !in_progress) return fd;
-  FdAccess::Operation operation(*fd, Direction::kWrite);
-  if (operation.refused()) return operation.error();
+}
+
+// On a plain thread: the runtime whose poller would wake it need not run.
+std::error_code finish_as_thread(int fd, Deadline deadline) {
   for (;;) {
-    if (const std::error_code error = operation.wait(deadline)) return std::unexpected(error);
+    const auto ready = is_ready(fd, Direction::kWrite, deadline);
+    if (!ready) return ready.error();
+    if (!*ready) return Errc::kTimedOut;
+    const std::error_code outcome = connect_outcome(fd);
+    if (outcome != Errc::kBusy) return outcome;
+  }
+}
+
+std::error_code finish_as_fiber(const Fd& fd, Deadline deadline) {
+  FdAccess::Operation operation(fd, Direction::kWrite);
+  if (operation.refused()) return operation.error().error();
+  for (;;) {
+    if (const std::error_code error = operation.wait(deadline)) return error;
     const std::error_code outcome = connect_outcome(operation.fd());
-    if (!outcome) break;
-    if (outcome != Errc::kBusy) return std::unexpected(outcome);
+    if (outcome != Errc::kBusy) return outcome;
+  }
+}
+
+}  // namespace
+
+Result<Fd> connect_socket(Runtime& runtime, NativeSocket socket, const SocketAddress& address,
+                          std::uint8_t traits, Deadline deadline) {
+  const ChoicesAround choices(Act::kConnect);
+  const Runtime* const current = Runtime::current();
+  const bool is_thread = current == nullptr;
+  if (!is_thread && current != &runtime) return std::unexpected(Errc::kWrongRuntime);
+  if (is_past(deadline)) return std::unexpected(Errc::kTimedOut);
+  std::error_code error = start_connecting(socket.fd(), address, deadline);
+  if (error == Errc::kBusy && is_thread) error = finish_as_thread(socket.fd(), deadline);
+  if (error && error != Errc::kBusy) return std::unexpected(error);
+  auto fd = FdAccess::adopt_own(runtime, socket.take(), traits);
+  if (!fd || !error) return fd;
+  if (const std::error_code failed = finish_as_fiber(*fd, deadline)) {
+    return std::unexpected(failed);
   }
   return fd;
 }

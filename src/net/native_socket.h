@@ -38,6 +38,9 @@ class NativeSocket {
 [[nodiscard]] std::error_code set_option(int fd, int level, int name, int value);
 [[nodiscard]] Result<int> get_option(int fd, int level, int name);
 
+// Lets sockets share a port, with the kernel balancing where it can. Errors: kNotSupported.
+[[nodiscard]] std::error_code share_port(int fd);
+
 [[nodiscard]] std::error_code bind_socket(int fd, const SocketAddress& address);
 [[nodiscard]] std::error_code listen_socket(int fd, int backlog);
 
@@ -55,9 +58,11 @@ enum class Family : bool { kIp, kUnix };
 // REQUIRES: an open IPv4 or IPv6 socket.
 [[nodiscard]] std::uint8_t stream_traits(int fd);
 
-// Starts connecting, adds the socket to the calling fiber's poller and waits for the outcome. The
-// socket is added after connect(2): an unconnected one would be reported as hung up.
-[[nodiscard]] Result<Fd> connect_socket(NativeSocket socket, const SocketAddress& address,
-                                        std::uint8_t traits, Deadline deadline);
+// Starts connecting, adds the socket to the runtime's poller and waits for the outcome; a plain
+// thread waits first, because the runtime need not run. The socket is added after connect(2): an
+// unconnected one would be reported as hung up.
+[[nodiscard]] Result<Fd> connect_socket(Runtime& runtime, NativeSocket socket,
+                                        const SocketAddress& address, std::uint8_t traits,
+                                        Deadline deadline);
 
 }  // namespace rearm::detail

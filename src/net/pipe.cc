@@ -10,12 +10,13 @@ namespace rearm {
 
 using detail::FdAccess;
 
-Result<Pipe> Pipe::create() {
+Result<Pipe> Pipe::create() { return create(FdAccess::current_runtime()); }
+
+Result<Pipe> Pipe::create(Runtime& runtime) {
   std::array<int, 2> numbers;
   if (const auto error = detail::open_pipe(numbers)) return std::unexpected(error);
   detail::NativeSocket read_number(numbers[0]);
   detail::NativeSocket write_number(numbers[1]);
-  Runtime& runtime = FdAccess::current_runtime();
   auto read_end = FdAccess::adopt_own(runtime, read_number.take(), 0);
   if (!read_end) return std::unexpected(read_end.error());
   auto write_end = FdAccess::adopt_own(runtime, write_number.take(), 0);

@@ -4,6 +4,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+
 #include "net/fd_access.h"
 #include "net/native_socket.h"
 
@@ -20,18 +22,6 @@ constexpr int kLingerSeconds = SO_LINGER_SEC;
 constexpr int kLingerSeconds = SO_LINGER;
 #endif
 
-// Not all systems that let listeners share a port balance between them: FreeBSD has another option
-// for that, and older illumos has none at all.
-std::error_code share_port([[maybe_unused]] int fd) {
-#if defined(SO_REUSEPORT_LB)
-  return detail::set_option(fd, SOL_SOCKET, SO_REUSEPORT_LB, 1);
-#elif defined(SO_REUSEPORT)
-  return detail::set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-#else
-  return Errc::kNotSupported;
-#endif
-}
-
 template <class Set>
 Result<void> with_number(const Fd& fd, Set&& set) {
   const auto operation = FdAccess::Operation::shared(fd, Direction::kWrite);
@@ -40,27 +30,51 @@ Result<void> with_number(const Fd& fd, Set&& set) {
   return {};
 }
 
+constexpr int kTriesToMeetAnother = 3;
+
+// A SYN to a port of this machine that nothing listens on meets the socket that sent it, if the
+// kernel has chosen that port for it: a simultaneous open of one end (RFC 9293, 3.5).
+bool is_connected_to_itself(const Socket& socket, const SocketAddress& address) {
+  const auto local = socket.local_address();
+  if (!local || local->port() != address.port()) return false;
+  const auto peer = socket.peer_address();
+  return peer && *peer == *local;
+}
+
 }  // namespace
 
 // --- Streams. ---
 
-Result<TcpStream> TcpStream::adopt(int fd) {
+Result<TcpStream> TcpStream::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
+
+Result<TcpStream> TcpStream::adopt(int fd, Runtime& runtime) {
   if (const auto error = detail::check_adoptable(fd, detail::Family::kIp, SOCK_STREAM)) {
     return std::unexpected(error);
   }
-  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, detail::stream_traits(fd));
+  auto adopted = FdAccess::adopt(runtime, fd, detail::stream_traits(fd));
   if (!adopted) return std::unexpected(adopted.error());
   return TcpStream(std::move(*adopted));
 }
 
 Result<TcpStream> TcpStream::connect(const SocketAddress& address, Deadline deadline) {
+  return connect(address, FdAccess::current_runtime(), deadline);
+}
+
+Result<TcpStream> TcpStream::connect(const SocketAddress& address, Runtime& runtime,
+                                     Deadline deadline) {
   if (!detail::is_of(detail::Family::kIp, address)) return std::unexpected(Errc::kInvalidArgument);
-  auto socket = detail::open_socket(address, SOCK_STREAM);
-  if (!socket) return std::unexpected(socket.error());
-  const std::uint8_t traits = detail::stream_traits(socket->fd());
-  auto fd = detail::connect_socket(std::move(*socket), address, traits, deadline);
-  if (!fd) return std::unexpected(fd.error());
-  return TcpStream(std::move(*fd));
+  for (int tries = 0; tries < kTriesToMeetAnother; ++tries) {
+    auto socket = detail::open_socket(address, SOCK_STREAM);
+    if (!socket) return std::unexpected(socket.error());
+    const std::uint8_t traits = detail::stream_traits(socket->fd());
+    auto fd = detail::connect_socket(runtime, std::move(*socket), address, traits, deadline);
+    if (!fd) return std::unexpected(fd.error());
+    TcpStream stream(std::move(*fd));
+    if (!is_connected_to_itself(stream, address)) return stream;
+    // With a reset: an orderly end would hold the port for a minute (TIME_WAIT).
+    (void)stream.set_linger(0);
+  }
+  return std::unexpected(std::error_code(ECONNREFUSED, std::system_category()));
 }
 
 Result<void> TcpStream::set_no_delay(bool on) {
@@ -84,6 +98,11 @@ Result<void> TcpStream::set_linger(int seconds) {
 // --- Listeners. ---
 
 Result<TcpListener> TcpListener::bind(const SocketAddress& address, const Options& options) {
+  return bind(address, FdAccess::current_runtime(), options);
+}
+
+Result<TcpListener> TcpListener::bind(const SocketAddress& address, Runtime& runtime,
+                                      const Options& options) {
   // The kernel would take it for the largest backlog there is (listen(2)).
   if (options.backlog < 0) return std::unexpected(Errc::kInvalidArgument);
   if (!detail::is_of(detail::Family::kIp, address)) return std::unexpected(Errc::kInvalidArgument);
@@ -92,24 +111,25 @@ Result<TcpListener> TcpListener::bind(const SocketAddress& address, const Option
   const int fd = socket->fd();
   std::error_code error;
   if (options.reuse_address) error = detail::set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  if (!error && options.reuse_port) error = share_port(fd);
+  if (!error && options.reuse_port) error = detail::share_port(fd);
   if (!error && address.family() == SocketAddress::Family::kIpv6) {
     error = detail::set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
   }
   if (!error) error = detail::bind_socket(fd, address);
   if (!error) error = detail::listen_socket(fd, options.backlog);
   if (error) return std::unexpected(error);
-  auto adopted =
-      FdAccess::adopt_own(FdAccess::current_runtime(), socket->take(), detail::stream_traits(fd));
+  auto adopted = FdAccess::adopt_own(runtime, socket->take(), detail::stream_traits(fd));
   if (!adopted) return std::unexpected(adopted.error());
   return TcpListener(std::move(*adopted));
 }
 
-Result<TcpListener> TcpListener::adopt(int fd) {
+Result<TcpListener> TcpListener::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
+
+Result<TcpListener> TcpListener::adopt(int fd, Runtime& runtime) {
   if (const auto error = detail::check_adoptable(fd, detail::Family::kIp, SOCK_STREAM)) {
     return std::unexpected(error);
   }
-  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, detail::stream_traits(fd));
+  auto adopted = FdAccess::adopt(runtime, fd, detail::stream_traits(fd));
   if (!adopted) return std::unexpected(adopted.error());
   return TcpListener(std::move(*adopted));
 }

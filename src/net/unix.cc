@@ -13,27 +13,39 @@ using detail::FdAccess;
 
 // --- Streams. ---
 
-Result<UnixStream> UnixStream::adopt(int fd) {
+Result<UnixStream> UnixStream::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
+
+Result<UnixStream> UnixStream::adopt(int fd, Runtime& runtime) {
   if (const auto error = detail::check_adoptable(fd, detail::Family::kUnix, SOCK_STREAM)) {
     return std::unexpected(error);
   }
-  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, FdAccess::kIsSocket);
+  auto adopted = FdAccess::adopt(runtime, fd, FdAccess::kIsSocket);
   if (!adopted) return std::unexpected(adopted.error());
   return UnixStream(std::move(*adopted));
 }
 
 Result<UnixStream> UnixStream::connect(const SocketAddress& address, Deadline deadline) {
+  return connect(address, FdAccess::current_runtime(), deadline);
+}
+
+Result<UnixStream> UnixStream::connect(const SocketAddress& address, Runtime& runtime,
+                                       Deadline deadline) {
   if (!detail::is_of(detail::Family::kUnix, address)) {
     return std::unexpected(Errc::kInvalidArgument);
   }
   auto socket = detail::open_socket(address, SOCK_STREAM);
   if (!socket) return std::unexpected(socket.error());
-  auto fd = detail::connect_socket(std::move(*socket), address, FdAccess::kIsSocket, deadline);
+  auto fd =
+      detail::connect_socket(runtime, std::move(*socket), address, FdAccess::kIsSocket, deadline);
   if (!fd) return std::unexpected(fd.error());
   return UnixStream(std::move(*fd));
 }
 
 Result<std::pair<UnixStream, UnixStream>> UnixStream::pair() {
+  return pair(FdAccess::current_runtime());
+}
+
+Result<std::pair<UnixStream, UnixStream>> UnixStream::pair(Runtime& runtime) {
   int numbers[2];
 #if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
   constexpr int kType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -51,7 +63,6 @@ Result<std::pair<UnixStream, UnixStream>> UnixStream::pair() {
       }
     }
   }
-  Runtime& runtime = FdAccess::current_runtime();
   auto first = FdAccess::adopt_own(runtime, first_number.take(), FdAccess::kIsSocket);
   if (!first) return std::unexpected(first.error());
   auto second = FdAccess::adopt_own(runtime, second_number.take(), FdAccess::kIsSocket);
@@ -62,6 +73,11 @@ Result<std::pair<UnixStream, UnixStream>> UnixStream::pair() {
 // --- Listeners. ---
 
 Result<UnixListener> UnixListener::bind(const SocketAddress& address, const Options& options) {
+  return bind(address, FdAccess::current_runtime(), options);
+}
+
+Result<UnixListener> UnixListener::bind(const SocketAddress& address, Runtime& runtime,
+                                        const Options& options) {
   // The kernel would take it for the largest backlog there is (listen(2)).
   if (options.backlog < 0) return std::unexpected(Errc::kInvalidArgument);
   if (!detail::is_of(detail::Family::kUnix, address)) {
@@ -72,17 +88,18 @@ Result<UnixListener> UnixListener::bind(const SocketAddress& address, const Opti
   std::error_code error = detail::bind_socket(socket->fd(), address);
   if (!error) error = detail::listen_socket(socket->fd(), options.backlog);
   if (error) return std::unexpected(error);
-  auto adopted =
-      FdAccess::adopt_own(FdAccess::current_runtime(), socket->take(), FdAccess::kIsSocket);
+  auto adopted = FdAccess::adopt_own(runtime, socket->take(), FdAccess::kIsSocket);
   if (!adopted) return std::unexpected(adopted.error());
   return UnixListener(std::move(*adopted));
 }
 
-Result<UnixListener> UnixListener::adopt(int fd) {
+Result<UnixListener> UnixListener::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
+
+Result<UnixListener> UnixListener::adopt(int fd, Runtime& runtime) {
   if (const auto error = detail::check_adoptable(fd, detail::Family::kUnix, SOCK_STREAM)) {
     return std::unexpected(error);
   }
-  auto adopted = FdAccess::adopt(FdAccess::current_runtime(), fd, FdAccess::kIsSocket);
+  auto adopted = FdAccess::adopt(runtime, fd, FdAccess::kIsSocket);
   if (!adopted) return std::unexpected(adopted.error());
   return UnixListener(std::move(*adopted));
 }

@@ -5,12 +5,12 @@
 // its descriptor, its poller and its runtime, and using it is `closed`, never undefined.
 //
 // How it works. Slots live in segments that double in size (64, 128, 256 …); a slot number names
-// its segment and place by arithmetic, so find() is two loads and no lock. Memory is taken a segment
-// at a time, a slot is constructed when it is first handed out: under the lock nobody waits for a
-// whole segment to be written. Free slots form a list under the lock, last in first out, because a
-// slot that was just used is in the cache. Beside them is the set of numbers that have a descriptor,
-// of whichever poller: a number has one owner, who will close it. It is the owner's until it is
-// about to be closed, not only until close() was called.
+// its segment and place by arithmetic, so find() is two loads and no lock. Memory is taken a
+// segment at a time, a slot is constructed when it is first handed out: under the lock nobody waits
+// for a whole segment to be written. Free slots form a list under the lock, last in first out,
+// because a slot that was just used is in the cache. Beside them is the set of numbers that have a
+// descriptor, of whichever poller: a number has one owner, who will close it. It is the owner's
+// until it is about to be closed, not only until close() was called.
 //
 // A fork. The child has a copy of the table, taken while nobody changed it, and counts the fork; by
 // the count pollers of the parent know that they are in a child (poller_core.h).

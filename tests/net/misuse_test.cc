@@ -1,5 +1,6 @@
 // What cannot be adopted, who may use what, and plain threads.
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -12,6 +13,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -236,6 +239,122 @@ TEST_P(MisuseTest, APlainThreadThatParksIsNotLeftBehindByTheEndOfTheRun) {
   for (std::uint64_t i = 0; i < rounds && !HasFailure(); ++i) run([] {});
   over.store(true);
   plain.join();
+}
+
+struct FlagsOf {
+  explicit FlagsOf(int fd) : status(::fcntl(fd, F_GETFL)), flags(::fcntl(fd, F_GETFD)) {}
+  friend bool operator==(const FlagsOf&, const FlagsOf&) = default;
+  int status;
+  int flags;
+};
+
+// Those who share a description, and children, see the flags.
+TEST_P(MisuseTest, ARefusedAdoptChangesNothing) {
+  const test::UniqueFd file = temporary_file();
+  const test::UniqueFd watched = test::event_fd();
+  const test::UniqueFd socket(test::require(::socket(AF_INET, SOCK_DGRAM, 0), "socket"));
+  run([&] {
+    const FlagsOf file_before(file.get());
+    expect_error(Fd::adopt(file.get()), Errc::kNotPollable);
+    EXPECT_EQ(FlagsOf(file.get()), file_before);
+
+    Fd owner = expect_value(Fd::adopt(watched.get()));
+    ASSERT_EQ(::fcntl(watched.get(), F_SETFL, 0), 0);
+    ASSERT_EQ(::fcntl(watched.get(), F_SETFD, 0), 0);
+    const FlagsOf watched_before(watched.get());
+    expect_error(Fd::adopt(watched.get()), errno_code(EEXIST));
+    EXPECT_EQ(FlagsOf(watched.get()), watched_before);
+    (void)owner.release();
+
+    const FlagsOf socket_before(socket.get());
+    expect_error(TcpStream::adopt(socket.get()), Errc::kInvalidArgument);
+    expect_error(TcpListener::adopt(socket.get()), Errc::kInvalidArgument);
+    expect_error(UnixStream::adopt(socket.get()), Errc::kInvalidArgument);
+    EXPECT_EQ(FlagsOf(socket.get()), socket_before);
+  });
+}
+
+TEST_P(MisuseTest, WhatWasTakenIsGivenBackAsItWas) {
+  for (const bool is_nonblocking : {false, true}) {
+    const test::FdPair pair = test::socket_pair();
+    const test::UniqueFd& ours = pair.a;
+    ASSERT_EQ(::fcntl(ours.get(), is_nonblocking ? F_SETFD : F_SETFL, 0), 0);
+    const FlagsOf before(ours.get());
+    run([&] {
+      Fd fd = expect_value(Fd::adopt(ours.get()));
+      EXPECT_NE(FlagsOf(ours.get()).status & O_NONBLOCK, 0);
+      EXPECT_NE(FlagsOf(ours.get()).flags & FD_CLOEXEC, 0);
+      Fd moved = std::move(fd);
+      EXPECT_EQ(expect_value(moved.release(Fd::Flags::kRestore)), ours.get());
+      EXPECT_EQ(FlagsOf(ours.get()), before);
+      UnixStream again = expect_value(UnixStream::adopt(ours.get()));
+      EXPECT_EQ(expect_value(again.release()), ours.get());
+      EXPECT_NE(FlagsOf(ours.get()).status & O_NONBLOCK, 0);
+    });
+    (void)::fcntl(ours.get(), F_SETFL, before.status);
+  }
+}
+
+// Servers bind first, drop privileges, and then run.
+TEST_P(MisuseTest, EverythingOpensOnAPlainThreadBeforeTheRun) {
+  const SocketAddress any_port = SocketAddress::ipv4_loopback(0);
+  test::SocketDirectory directory;
+  const SocketAddress path = directory.fresh();
+  TcpListener tcp = expect_value(TcpListener::bind(any_port, runtime()));
+  UnixListener local = expect_value(UnixListener::bind(path, runtime()));
+  UdpSocket udp = expect_value(UdpSocket::bind(any_port, runtime(), {.reuse_address = true}));
+  Pipe pipe = expect_value(Pipe::create(runtime()));
+  auto pair = expect_value(UnixStream::pair(runtime()));
+  TcpStream tcp_client =
+      expect_value(TcpStream::connect(expect_value(tcp.local_address()), runtime(), patience()));
+  UnixStream local_client = expect_value(UnixStream::connect(path, runtime(), patience()));
+  test::FdPair foreign = test::tcp_pair();
+  TcpStream adopted = expect_value(TcpStream::adopt(foreign.a.release(), runtime()));
+  UdpSocket adopted_udp = expect_value(
+      UdpSocket::adopt(test::require(::socket(AF_INET, SOCK_DGRAM, 0), "socket"), runtime()));
+  run([&] {
+    TcpStream tcp_server = expect_value(tcp.accept(patience()));
+    UnixStream local_server = expect_value(local.accept(patience()));
+    char byte = 0;
+    const auto passes = [&byte](Fd& from, Fd& to) {
+      expect_ok(from.write_all("x", patience()));
+      expect_ok(to.read_exact(MutableBuffer(&byte, 1), patience()));
+    };
+    passes(tcp_client, tcp_server);
+    passes(local_server, local_client);
+    passes(pipe.write_end, pipe.read_end);
+    passes(pair.first, pair.second);
+    expect_ok(udp.send_to("x", expect_value(udp.local_address()), patience()));
+    EXPECT_EQ(expect_value(udp.recv_from(MutableBuffer(&byte, 1), patience())).bytes, 1U);
+    test::send_text(foreign.b.get(), "x");
+    expect_ok(adopted.read_exact(MutableBuffer(&byte, 1), patience()));
+  });
+}
+
+// A connection that is not answered, on a plain thread: nothing polls, and its deadline ends it.
+TEST_P(MisuseTest, APlainThreadConnectsWithADeadline) {
+  const SocketAddress nobody = [] {
+    test::UniqueFd socket(test::require(::socket(AF_INET, SOCK_STREAM, 0), "socket"));
+    const sockaddr_in address = test::bind_to_loopback(socket.get());
+    return SocketAddress::from_native(&address, sizeof(address));
+  }();
+  expect_error(TcpStream::connect(nobody, runtime(), patience()), errno_code(ECONNREFUSED));
+  // A listener whose backlog is full answers nobody (Linux).
+  test::UniqueFd full(test::require(::socket(AF_INET, SOCK_STREAM, 0), "socket"));
+  const sockaddr_in native = test::bind_to_loopback(full.get());
+  (void)test::require(::listen(full.get(), 0), "listen");
+  const SocketAddress address = SocketAddress::from_native(&native, sizeof(native));
+  std::vector<TcpStream> filling;
+  for (;;) {
+    auto stream = TcpStream::connect(address, runtime(), Deadline::after(20ms));
+    if (!stream) {
+      expect_error(stream, Errc::kTimedOut);
+      break;
+    }
+    filling.push_back(std::move(*stream));
+    ASSERT_LT(filling.size(), 100U);
+  }
+  expect_error(TcpStream::connect(address, runtime(), test::at_once()), Errc::kTimedOut);
 }
 
 class MisuseDeathTest : public ::testing::Test {

@@ -18,8 +18,9 @@
 //   - It throws nothing and allocates nothing. What opens or adopts a descriptor may need memory,
 //     and returns ENOMEM (std::errc::not_enough_memory) where there is none.
 // Below, "Errors" lists what a call has besides these. What opens a descriptor (adopt, bind,
-// connect, pair, create) gives it to the calling fiber's runtime; on a plain thread it stops the
-// process with a sentence, but for adopt(fd, runtime) and accept(), which has the listener's.
+// connect, pair, create) takes a Runtime&, whose it is then, or gives it to the calling fiber's
+// runtime. With a Runtime& it may be called on a plain thread, before run(), too; without one it
+// stops the process there, with a sentence. accept() has the listener's.
 //
 // Thread safety: everything but moving and destroying may be called at any time from anywhere.
 #pragma once

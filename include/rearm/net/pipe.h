@@ -10,8 +10,9 @@ struct Pipe {
   Fd read_end;
   Fd write_end;
 
-  // For the calling fiber's runtime. Errors: EMFILE, ENFILE, ENOMEM.
+  // For the calling fiber's runtime or the given one. Errors: EMFILE, ENFILE, ENOMEM.
   [[nodiscard]] static Result<Pipe> create();
+  [[nodiscard]] static Result<Pipe> create(Runtime& runtime);
 };
 
 }  // namespace rearm

@@ -16,10 +16,16 @@ class TcpStream : public Socket {
 
   // Takes ownership of a connected TCP socket; see Fd::adopt().
   [[nodiscard]] static Result<TcpStream> adopt(int fd);
+  [[nodiscard]] static Result<TcpStream> adopt(int fd, Runtime& runtime);
 
-  // Connects to a numeric address. May park.
+  // Connects to a numeric address. May park; a plain thread blocks in the kernel, and only its
+  // deadline ends that. A connection that the kernel has made to itself, because a port without a
+  // listener happened to be chosen for our end too, is not one: it is tried again, and is
+  // ECONNREFUSED if it happens three times.
   // Errors: kTimedOut, ECONNREFUSED, ENETUNREACH and the like, as connect(2) has them.
   [[nodiscard]] static Result<TcpStream> connect(const SocketAddress& address,
+                                                 Deadline deadline = {});
+  [[nodiscard]] static Result<TcpStream> connect(const SocketAddress& address, Runtime& runtime,
                                                  Deadline deadline = {});
 
   // Sends small segments at once (TCP_NODELAY). The system's default is not to.
@@ -40,8 +46,10 @@ class TcpListener : private Socket {
   struct Options {
     int backlog = 4096;         // Connections that wait to be accepted; the system may take fewer.
     bool reuse_address = true;  // Bind although old connections linger in TIME_WAIT.
-    bool reuse_port = false;    // Let several listeners share the port; Linux and FreeBSD balance.
-    bool ipv6_only = false;     // An IPv6 wildcard does not take IPv4 connections.
+    // Let several sockets share the port. Linux and FreeBSD balance between them; where the system
+    // has no such option (older illumos) it is kNotSupported.
+    bool reuse_port = false;
+    bool ipv6_only = false;  // An IPv6 wildcard does not take IPv4 connections.
   };
 
   TcpListener() noexcept = default;
@@ -53,8 +61,14 @@ class TcpListener : private Socket {
   [[nodiscard]] static Result<TcpListener> bind(const SocketAddress& address) {
     return bind(address, Options{});
   }
+  [[nodiscard]] static Result<TcpListener> bind(const SocketAddress& address, Runtime& runtime,
+                                                const Options& options);
+  [[nodiscard]] static Result<TcpListener> bind(const SocketAddress& address, Runtime& runtime) {
+    return bind(address, runtime, Options{});
+  }
   // Takes ownership of a listening socket, for example from a service manager.
   [[nodiscard]] static Result<TcpListener> adopt(int fd);
+  [[nodiscard]] static Result<TcpListener> adopt(int fd, Runtime& runtime);
 
   // The next connection; parks while there is none. Connections that ended before they could be
   // accepted are skipped. Errors: EMFILE, ENFILE, ENOMEM when the process or the system is out of

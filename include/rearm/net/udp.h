@@ -24,7 +24,7 @@ class UdpSocket : public Socket {
 
   struct Options {
     bool reuse_address = false;  // On Linux: share the port with whoever says so, too (socket(7)).
-    bool reuse_port = false;     // Let several sockets share the port, the kernel balancing.
+    bool reuse_port = false;     // As TcpListener::Options has it.
   };
 
   UdpSocket() noexcept = default;
@@ -34,8 +34,14 @@ class UdpSocket : public Socket {
   [[nodiscard]] static Result<UdpSocket> bind(const SocketAddress& address) {
     return bind(address, Options{});
   }
+  [[nodiscard]] static Result<UdpSocket> bind(const SocketAddress& address, Runtime& runtime,
+                                              const Options& options);
+  [[nodiscard]] static Result<UdpSocket> bind(const SocketAddress& address, Runtime& runtime) {
+    return bind(address, runtime, Options{});
+  }
   // Takes ownership of a UDP socket; see Fd::adopt().
   [[nodiscard]] static Result<UdpSocket> adopt(int fd);
+  [[nodiscard]] static Result<UdpSocket> adopt(int fd, Runtime& runtime);
 
   // Sets whom write_some() sends to and read_some() receives from. Never parks.
   Result<void> connect(const SocketAddress& peer);

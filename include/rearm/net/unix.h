@@ -16,16 +16,21 @@ class UnixStream : public Socket {
 
   // Takes ownership of a connected Unix stream socket; see Fd::adopt().
   [[nodiscard]] static Result<UnixStream> adopt(int fd);
+  [[nodiscard]] static Result<UnixStream> adopt(int fd, Runtime& runtime);
 
-  // Connects to SocketAddress::unix_path(). Parks while the listener's backlog is full: the kernel
-  // does not say when there is room, so that wait looks again every few milliseconds. (Linux; other
-  // systems say ECONNREFUSED at once.)
+  // Connects to SocketAddress::unix_path(). Parks while the listener's backlog is full, or blocks a
+  // plain thread: the kernel does not say when there is room, so that wait looks again, at first
+  // after 1 ms, then when it has waited a quarter longer than it had before, and each 100 ms at
+  // least. (Linux; other systems say ECONNREFUSED at once.)
   // Errors: ENOENT, ECONNREFUSED, EACCES and the like, as connect(2) has them.
   [[nodiscard]] static Result<UnixStream> connect(const SocketAddress& address,
+                                                  Deadline deadline = {});
+  [[nodiscard]] static Result<UnixStream> connect(const SocketAddress& address, Runtime& runtime,
                                                   Deadline deadline = {});
 
   // Two that are connected to each other.
   [[nodiscard]] static Result<std::pair<UnixStream, UnixStream>> pair();
+  [[nodiscard]] static Result<std::pair<UnixStream, UnixStream>> pair(Runtime& runtime);
 
  private:
   friend class UnixListener;
@@ -49,7 +54,13 @@ class UnixListener : private Socket {
   [[nodiscard]] static Result<UnixListener> bind(const SocketAddress& address) {
     return bind(address, Options{});
   }
+  [[nodiscard]] static Result<UnixListener> bind(const SocketAddress& address, Runtime& runtime,
+                                                 const Options& options);
+  [[nodiscard]] static Result<UnixListener> bind(const SocketAddress& address, Runtime& runtime) {
+    return bind(address, runtime, Options{});
+  }
   [[nodiscard]] static Result<UnixListener> adopt(int fd);
+  [[nodiscard]] static Result<UnixListener> adopt(int fd, Runtime& runtime);
 
   // See TcpListener::accept().
   [[nodiscard]] Result<UnixStream> accept(Deadline deadline = {});
