@@ -21,7 +21,7 @@
 namespace rearm {
 namespace detail {
 
-// --- The loop's parts. ---
+// --- The loop's parts. (Waiting in turns is in turn.cc.) ---
 
 FdAccess::Operation::Operation(const Fd& fd, Direction direction, bool exclusive) noexcept
     : descriptor_(fd.descriptor_), direction_(direction), exclusive_(exclusive) {
@@ -46,7 +46,11 @@ FdAccess::Operation::Operation(const Fd& fd, Direction direction, bool exclusive
 }
 
 void FdAccess::Operation::leave() noexcept {
-  exclusive_ ? PollerCore::leave(*descriptor_, direction_) : PollerCore::leave(*descriptor_);
+  Waiter* next = nullptr;
+  if (exclusive_ || has_turn_) next = PollerCore::leave(*descriptor_, direction_);
+  if (!exclusive_) PollerCore::leave(*descriptor_);
+  if (next != nullptr) [[unlikely]]
+    Worker::wake(*next);
   if (VirtualClock::anywhere()) [[unlikely]]
     give_way_after();
 }
@@ -59,19 +63,6 @@ void FdAccess::Operation::give_way_after() const {
   choice_after(direction_ == Direction::kRead ? Act::kRead : Act::kWrite);
 }
 
-std::error_code FdAccess::Operation::wait(Deadline deadline) {
-  if (exclusive_) return wait_exclusively(deadline);
-  // Two waits on one word would take each other's wake-ups.
-  switch (descriptor_->lifetime.enter(descriptor_->generation, direction_)) {
-    case Lifetime::Entered::kClosed: return Errc::kClosed;
-    case Lifetime::Entered::kBusy: return Errc::kBusy;
-    case Lifetime::Entered::kYes: break;
-  }
-  const std::error_code error = wait_exclusively(deadline);
-  PollerCore::leave(*descriptor_, direction_);
-  return error;
-}
-
 bool FdAccess::Operation::has_passed(std::int64_t until_ns) noexcept {
   if (until_ns == Deadline::immediate().ns()) return false;
   if (until_ns <= 0) return true;  // An instant that has surely passed costs no look at the clock.
@@ -79,9 +70,21 @@ bool FdAccess::Operation::has_passed(std::int64_t until_ns) noexcept {
   return until_ns <= looked_at_ns_;
 }
 
+std::error_code FdAccess::Operation::refusal(Deadline deadline, Deadline& until) noexcept {
+  // After prepare(), sequentially consistent: pairs with set_deadline() and cancel_all(), which
+  // store first and then withdraw.
+  until = deadline.is_standing()
+              ? Deadline::at_ns(descriptor_->standing_deadline_ns(direction_).load(kSeqCst))
+              : deadline;
+  if (!until.is_never() && until.ns() > 0 && looked_at_ns_ == kNotLooked) looked_at_ns_ = now_ns();
+  if (until.ns() <= std::max<std::int64_t>(looked_at_ns_, 0)) return Errc::kTimedOut;
+  looked_at_ns_ = kNotLooked;
+  if (poller_of(*this).refuses_waits()) return Errc::kCancelled;
+  return {};
+}
+
 std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
   Descriptor& descriptor = *descriptor_;
-  PollerCore& poller = *descriptor.poller.load(kRelaxed);
   WaitWord& word = descriptor.word(direction_);
   // This wait may take the report of what comes; see the short-read rule.
   if (direction_ == Direction::kRead) descriptor.read_drained = false;
@@ -92,36 +95,16 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
       case WaitWord::Prepared::kBusy: return Errc::kBusy;
       case WaitWord::Prepared::kPark: break;
     }
-    // After prepare(), sequentially consistent: pairs with set_deadline() and cancel_all(), which
-    // store first and then withdraw.
-    const Deadline until =
-        deadline.is_standing()
-            ? Deadline::at_ns(descriptor.standing_deadline_ns(direction_).load(kSeqCst))
-            : deadline;
-    std::error_code refused;
-    if (!until.is_never() && until.ns() > 0 && looked_at_ns_ == kNotLooked) {
-      looked_at_ns_ = now_ns();
-    }
-    if (until.ns() <= std::max<std::int64_t>(looked_at_ns_, 0)) {
-      refused = Errc::kTimedOut;
-    } else if (poller.refuses_waits()) {
-      refused = Errc::kCancelled;
-    } else {
-      refused = poller.arm(descriptor, descriptor.generation, direction_);
+    Deadline until;
+    std::error_code refused = refusal(deadline, until);
+    if (!refused) {
+      refused = poller_of(*this).arm(descriptor, descriptor.generation, direction_);
     }
     if (refused) {
       static_cast<void>(word.withdraw());  // Our own kParking, or what has come instead.
       return refused;
     }
-    looked_at_ns_ = kNotLooked;
-    const std::optional<WakeReason> reason = wait_on(word, until, Cancellable::kYes);
-    if (!reason) continue;
-    switch (*reason) {
-      case WakeReason::kReady: return {};
-      case WakeReason::kTimedOut: return Errc::kTimedOut;
-      case WakeReason::kCancelled: return Errc::kCancelled;
-      case WakeReason::kClosed: return Errc::kClosed;
-    }
+    if (const auto reason = wait_on(word, until, Cancellable::kYes)) return wake_error(*reason);
   }
 }
 
@@ -173,7 +156,7 @@ Result<void> FdAccess::wait_until_ready(const Fd& fd, Direction direction, Deadl
 }
 
 Result<void> FdAccess::set_deadline(const Fd& fd, Direction direction, Deadline deadline) {
-  Waiter* waiter = nullptr;
+  WaiterList waiters;
   {
     const Operation operation = Operation::shared(fd, direction);
     if (operation.refused()) return operation.error();
@@ -181,11 +164,16 @@ Result<void> FdAccess::set_deadline(const Fd& fd, Direction direction, Deadline 
     if (deadline.is_standing()) deadline = Deadline::never();
     // Store first, then withdraw: pairs with Operation::wait().
     descriptor.standing_deadline_ns(direction).store(deadline.ns(), kSeqCst);
-    waiter = descriptor.withdraw(direction, WakeReason::kReady);
+    if (Waiter* const waiter = descriptor.withdraw(direction, WakeReason::kReady)) {
+      waiters.push_back(*waiter);
+    }
+    if (descriptor.lifetime.has_line()) {
+      descriptor.disturb_line(direction, WakeReason::kReady, waiters);
+    }
   }
   // Whoever waits looks at the deadline again. After the operation has left: the fiber that is
   // woken may be the last one, and its runtime be destroyed with all of its descriptors.
-  if (waiter != nullptr) Worker::wake(*waiter);
+  Worker::wake(waiters);
   return {};
 }
 

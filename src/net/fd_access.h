@@ -56,6 +56,9 @@ namespace rearm::detail {
 
 static_assert(EAGAIN == EWOULDBLOCK, "one of the two would be missed");
 
+// Why a wait ended, for its caller: nothing if it is to try again.
+[[nodiscard]] std::error_code wake_error(WakeReason reason) noexcept;
+
 class FdAccess {
  public:
   // What is known of the kind of descriptor (Fd::traits_).
@@ -81,7 +84,8 @@ class FdAccess {
    public:
     Operation(const Fd& fd, Direction direction) noexcept
         : Operation(fd, direction, /*exclusive=*/true) {}
-    // For calls that the kernel makes atomic: only waiting is exclusive.
+    // For calls that the kernel makes whole: any number may be inside, and wait in turns, first
+    // come first served.
     static Operation shared(const Fd& fd, Direction direction) noexcept {
       return Operation(fd, direction, /*exclusive=*/false);
     }
@@ -122,6 +126,15 @@ class FdAccess {
       return perform_in_time(deadline, call);
     }
 
+    // The same for a shared operation: not before those that wait already.
+    template <class Call>
+    [[nodiscard]] Result<std::size_t> perform_in_turn(Deadline deadline, Call&& call) {
+      if (is_late(deadline)) [[unlikely]]
+        return std::unexpected(Errc::kTimedOut);
+      if (const std::error_code error = fall_in(deadline)) return std::unexpected(error);
+      return perform_in_time(deadline, call);
+    }
+
     // The same for one who has just asked is_late().
     template <class Call>
     [[nodiscard]] Result<std::size_t> perform_in_time(Deadline deadline, Call&& call) {
@@ -144,6 +157,11 @@ class FdAccess {
     [[gnu::cold, gnu::noinline]] void give_way_after() const;
     void leave() noexcept;
     [[nodiscard]] std::error_code wait_exclusively(Deadline deadline);
+    // What refuses a wait that has just been prepared, or nothing; `until` is when it is to end.
+    [[nodiscard]] std::error_code refusal(Deadline deadline, Deadline& until) noexcept;
+    [[nodiscard]] std::error_code fall_in(Deadline deadline);
+    [[nodiscard]] std::error_code take_turn(Deadline deadline);
+    [[nodiscard]] std::error_code stand_in_line(TurnNode& node, Deadline deadline);
     [[nodiscard]] bool has_passed(std::int64_t until_ns) noexcept;
 
     static constexpr std::int64_t kNotLooked = std::numeric_limits<std::int64_t>::min();
@@ -154,6 +172,7 @@ class FdAccess {
     std::int64_t looked_at_ns_ = kNotLooked;
     Direction direction_;
     bool exclusive_;
+    bool has_turn_ = false;  // Of a shared operation: it may wait.
     Errc error_ = Errc::kClosed;
   };
 

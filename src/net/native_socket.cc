@@ -200,7 +200,7 @@ Result<Fd> accept_next(const Fd& listener, Deadline deadline) {
   auto operation = FdAccess::Operation::shared(listener, Direction::kRead);
   if (operation.refused()) return operation.error();
   for (;;) {
-    const auto fd = operation.perform(deadline, [](int number) {
+    const auto fd = operation.perform_in_turn(deadline, [](int number) {
 #if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
       return result_or_errno(::accept4(number, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
 #else

@@ -64,7 +64,7 @@ Result<UdpSocket::Received> UdpSocket::recv_from(MutableBuffer buffer, Deadline 
   message.msg_iov = &vector;
   message.msg_iovlen = 1;
   message.msg_name = &from;
-  const auto n = operation.perform(deadline, [&](int fd) {
+  const auto n = operation.perform_in_turn(deadline, [&](int fd) {
     message.msg_namelen = sizeof(from);
     return detail::result_or_errno(::recvmsg(fd, &message, 0));
   });
@@ -77,13 +77,27 @@ Result<UdpSocket::Received> UdpSocket::recv_from(MutableBuffer buffer, Deadline 
 Result<void> UdpSocket::send_to(ConstBuffer datagram, const SocketAddress& to, Deadline deadline) {
   auto operation = FdAccess::Operation::shared(*this, Direction::kWrite);
   if (operation.refused()) return operation.error();
-  const auto n = operation.perform(deadline, [&](int fd) {
+  const auto n = operation.perform_in_turn(deadline, [&](int fd) {
     return detail::result_or_errno(::sendto(fd, datagram.data(), datagram.size(), detail::kNoSignal,
                                             static_cast<const sockaddr*>(to.data()),
                                             static_cast<socklen_t>(to.size())));
   });
   if (!n) return std::unexpected(n.error());
   return {};
+}
+
+Result<std::size_t> UdpSocket::read_some(MutableBuffer buffer, Deadline deadline) {
+  const auto received = recv_from(buffer, deadline);
+  if (!received) return std::unexpected(received.error());
+  return received->bytes;
+}
+
+Result<std::size_t> UdpSocket::write_some(ConstBuffer datagram, Deadline deadline) {
+  auto operation = FdAccess::Operation::shared(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  return operation.perform_in_turn(deadline, [&](int fd) {
+    return detail::result_or_errno(::send(fd, datagram.data(), datagram.size(), detail::kNoSignal));
+  });
 }
 
 }  // namespace rearm

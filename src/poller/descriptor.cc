@@ -26,6 +26,58 @@ Waiter* Descriptor::withdraw(Direction direction, WakeReason reason) noexcept {
   return waiter;
 }
 
+bool Descriptor::stand_in_line(TurnNode& node) noexcept {
+  MutexLock lock(mu);
+  if (closing) return false;
+  line.push_back(node);
+  lifetime.mark_line();
+  return true;
+}
+
+Lifetime::Entered Descriptor::try_turn(TurnNode& node) noexcept {
+  MutexLock lock(mu);
+  if (closing) return Lifetime::Entered::kClosed;
+  if (line.first(node.direction) != &node) return Lifetime::Entered::kBusy;
+  const Lifetime::Entered entered = lifetime.enter(generation, node.direction);
+  if (entered == Lifetime::Entered::kYes) take_out_of_line(node);
+  return entered;
+}
+
+Waiter* Descriptor::leave_line(TurnNode& node) noexcept {
+  MutexLock lock(mu);
+  take_out_of_line(node);
+  return call_first(node.direction);
+}
+
+Waiter* Descriptor::call_next(Direction direction) noexcept {
+  MutexLock lock(mu);
+  return closing ? nullptr : call_first(direction);
+}
+
+void Descriptor::disturb_line(Direction direction, WakeReason reason, WaiterList& out) noexcept {
+  MutexLock lock(mu);
+  line.for_each([&](TurnNode& node) {
+    if (node.direction != direction) return;
+    if (Waiter* const waiter = node.word.withdraw()) {
+      waiter->set_reason(reason);
+      out.push_back(*waiter);
+    }
+  });
+}
+
+void Descriptor::take_out_of_line(TurnNode& node) noexcept {
+  line.take_out(node);
+  if (line.empty()) lifetime.unmark_line();
+}
+
+Waiter* Descriptor::call_first(Direction direction) noexcept {
+  TurnNode* const first = line.first(direction);
+  if (first == nullptr) return nullptr;
+  Waiter* const waiter = first->word.publish().waiter;
+  if (waiter != nullptr) waiter->set_reason(WakeReason::kReady);
+  return waiter;
+}
+
 void Descriptor::begin_life(int new_fd, PollerCore& new_poller) {
   const std::uint32_t new_generation = lifetime.next_generation();
   for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
@@ -41,6 +93,7 @@ void Descriptor::begin_life(int new_fd, PollerCore& new_poller) {
     owns_number = true;
     read_drained = false;
     armed = Ready::none();
+    line = TurnQueue{};
     closing = false;
   }
   lifetime.begin_life(new_generation);

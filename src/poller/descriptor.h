@@ -23,6 +23,7 @@
 #include "base/wait_word.h"
 #include "poller/backend.h"
 #include "poller/lifetime.h"
+#include "poller/turn_queue.h"
 #include "rearm/poller.h"
 
 namespace rearm::detail {
@@ -49,6 +50,22 @@ class alignas(64) Descriptor {
 
   // Ends the wait of one direction; see Poller::cancel().
   [[nodiscard]] Waiter* withdraw(Direction direction, WakeReason reason) noexcept;
+
+  // --- The line of those that wait for their turn; see turn_queue.h. ---
+
+  // False if the descriptor is closing: there is nothing to wait for. REQUIRES: inside.
+  [[nodiscard]] bool stand_in_line(TurnNode& node) noexcept REARM_EXCLUDES(mu);
+  // Enters the node's direction if it is the first in line; it is out of the line then. kBusy: it
+  // is not its turn yet.
+  [[nodiscard]] Lifetime::Entered try_turn(TurnNode& node) noexcept REARM_EXCLUDES(mu);
+  // For one that gives up. Returns the waiter that is the next to try, if one is parked.
+  [[nodiscard]] Waiter* leave_line(TurnNode& node) noexcept REARM_EXCLUDES(mu);
+  // For one that has left its turn. Being outside, it may meet a later life, whose first in line
+  // then tries for nothing.
+  [[nodiscard]] Waiter* call_next(Direction direction) noexcept REARM_EXCLUDES(mu);
+  // Ends the wait of all that stand in line for one direction.
+  void disturb_line(Direction direction, WakeReason reason, WaiterList& out) noexcept
+      REARM_EXCLUDES(mu);
 
   // --- One cache line: all that readiness on an edge-triggered kernel touches. ---
 
@@ -89,13 +106,19 @@ class alignas(64) Descriptor {
   bool closing REARM_GUARDED_BY(mu) = true;
   Ready armed REARM_GUARDED_BY(mu);
 
-  // --- The table's, while the slot is free. ---
-  Descriptor* next_free = nullptr;
+  union {
+    // The table's, while the slot is free: `closing` is true then.
+    Descriptor* next_free = nullptr;
+    // While it is not. Under the lock.
+    TurnQueue line;
+  };
 
  private:
   friend class PollerCore;
 
   void publish_one(Direction direction, WaiterList& out) noexcept;
+  void take_out_of_line(TurnNode& node) noexcept REARM_REQUIRES(mu);
+  [[nodiscard]] Waiter* call_first(Direction direction) noexcept REARM_REQUIRES(mu);
 
   // Begins a new life.
   void begin_life(int new_fd, PollerCore& new_poller) REARM_EXCLUDES(mu);

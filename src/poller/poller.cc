@@ -49,7 +49,8 @@ class Pin {
 int Poller::Operation::fd() const noexcept { return descriptor_->fd; }
 
 void Poller::Operation::leave() noexcept {
-  if (descriptor_ != nullptr) PollerCore::leave(*descriptor_, direction_);
+  // Nobody stands in line: Poller's operations do not.
+  if (descriptor_ != nullptr) (void)PollerCore::leave(*descriptor_, direction_);
   descriptor_ = nullptr;
 }
 

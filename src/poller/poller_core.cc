@@ -206,6 +206,9 @@ Result<WaiterList> PollerCore::close(Descriptor& descriptor, std::uint32_t gener
       waiter->set_reason(WakeReason::kClosed);
       waiters.push_back(*waiter);
     }
+    if (descriptor.lifetime.has_line()) {
+      descriptor.disturb_line(direction, WakeReason::kClosed, waiters);
+    }
   }
   leave(descriptor);
   return waiters;
@@ -236,6 +239,7 @@ WaiterList PollerCore::cancel_all(WakeReason reason) {
   for_each_open([&](Descriptor& descriptor, std::uint32_t) {
     for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
       if (Waiter* const waiter = descriptor.withdraw(direction, reason)) out.push_back(*waiter);
+      if (descriptor.lifetime.has_line()) descriptor.disturb_line(direction, reason, out);
     }
   });
   return out;

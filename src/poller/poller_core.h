@@ -70,9 +70,15 @@ class PollerCore {
   [[nodiscard]] static Result<WaiterList> close(Descriptor& descriptor, std::uint32_t generation);
   [[nodiscard]] static Result<int> remove(Descriptor& descriptor, std::uint32_t generation);
 
-  // Leaves an operation; the last one out of a closed descriptor closes the number.
-  static void leave(Descriptor& descriptor, Direction direction) {
-    if (descriptor.lifetime.leave(direction)) finish(descriptor);
+  // Leaves an operation; the last one out of a closed descriptor closes the number. Returns the
+  // waiter whose turn it may be now, for the caller to wake; nullptr where none stands in line.
+  [[nodiscard]] static Waiter* leave(Descriptor& descriptor, Direction direction) {
+    const Lifetime::Left left = descriptor.lifetime.leave(direction);
+    if (left == Lifetime::Left::kNothing) [[likely]]
+      return nullptr;
+    if (left == Lifetime::Left::kCallNext) return descriptor.call_next(direction);
+    finish(descriptor);
+    return nullptr;
   }
   static void leave(Descriptor& descriptor) {
     if (descriptor.lifetime.leave()) finish(descriptor);

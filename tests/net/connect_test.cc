@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <list>
@@ -13,6 +14,7 @@
 #include "net/net_fixture.h"
 #include "sched/fiber.h"
 #include "sched/worker.h"
+#include "support/scale.h"
 
 namespace rearm {
 namespace {
@@ -272,19 +274,161 @@ TEST_P(ConnectTest, AcceptHasADeadline) {
     expect_ok(acceptor.set_deadline(Deadline::never()));
     const auto client = TcpStream::connect(expect_value(acceptor.local_address()), patience());
     expect_ok(client);
-    expect_ok(acceptor.accept(Deadline::after(-1s)));  // It is there now.
+    expect_error(acceptor.accept(Deadline::after(-1s)), Errc::kTimedOut);  // Though it is there.
+    expect_ok(acceptor.accept(test::at_once()));
+    expect_error(acceptor.accept(test::at_once()), Errc::kTimedOut);
   });
 }
 
-TEST_P(ConnectTest, ASecondAcceptorThatWouldWaitIsToldSo) {
+// One byte of a client's says which connection it is.
+char first_byte(TcpStream& stream) {
+  char byte = 0;
+  expect_ok(stream.read_exact(MutableBuffer(&byte, 1), patience()));
+  return byte;
+}
+
+TEST_P(ConnectTest, AcceptorsStandInLineFirstComeFirstServed) {
   run([] {
     TcpListener acceptor = listener();
+    const SocketAddress address = expect_value(acceptor.local_address());
+    constexpr int kAcceptors = 8;
+    std::vector<JoinHandle<Result<TcpStream>>> acceptors;
+    for (int i = 0; i < kAcceptors; ++i) {
+      acceptors.push_back(spawn([&] { return acceptor.accept(patience()); }));
+      test::let_park();
+    }
+    // One that does not wait does not stand in line.
+    expect_error(acceptor.accept(test::at_once()), Errc::kTimedOut);
+    std::vector<TcpStream> clients;
+    for (int i = 0; i < kAcceptors; ++i) {
+      clients.push_back(expect_value(TcpStream::connect(address, patience())));
+      const char name = static_cast<char>('a' + i);
+      expect_ok(clients.back().write_all(ConstBuffer(&name, 1), patience()));
+    }
+    for (int i = 0; i < kAcceptors; ++i) {
+      TcpStream accepted = expect_value(acceptors[static_cast<std::size_t>(i)].join());
+      EXPECT_EQ(first_byte(accepted), 'a' + i);
+    }
+  });
+}
+
+TEST_P(ConnectTest, ADeadlineOfOneInTheMiddleOfTheLineEndsThatOneAlone) {
+  run([] {
+    TcpListener acceptor = listener();
+    const SocketAddress address = expect_value(acceptor.local_address());
     auto first = spawn([&] { return acceptor.accept(patience()); });
     test::let_park();
-    expect_error(acceptor.accept(patience()), Errc::kBusy);
-    const auto client = TcpStream::connect(expect_value(acceptor.local_address()), patience());
-    expect_ok(client);
+    auto second = spawn([&] { return acceptor.accept(Deadline::after(3ms)); });
+    test::let_park();
+    auto third = spawn([&] { return acceptor.accept(patience()); });
+    expect_error(second.join(), Errc::kTimedOut);
+    const auto one = TcpStream::connect(address, patience());
     expect_ok(first.join());
+    const auto two = TcpStream::connect(address, patience());
+    expect_ok(third.join());
+  });
+}
+
+// The one that has the turn gives up: the next one takes it.
+TEST_P(ConnectTest, ADeadlineOfTheFirstInLinePassesTheTurnOn) {
+  run([] {
+    TcpListener acceptor = listener();
+    auto first = spawn([&] { return acceptor.accept(Deadline::after(3ms)); });
+    test::let_park();
+    auto second = spawn([&] { return acceptor.accept(patience()); });
+    auto third = spawn([&] { return acceptor.accept(patience()); });
+    expect_error(first.join(), Errc::kTimedOut);
+    const SocketAddress address = expect_value(acceptor.local_address());
+    const auto one = TcpStream::connect(address, patience());
+    const auto two = TcpStream::connect(address, patience());
+    expect_ok(second.join());
+    expect_ok(third.join());
+  });
+}
+
+TEST_P(ConnectTest, AStandingDeadlineReachesAllThatStandInLine) {
+  run([] {
+    TcpListener acceptor = listener();
+    std::vector<JoinHandle<Result<TcpStream>>> acceptors;
+    for (int i = 0; i < 5; ++i) acceptors.push_back(spawn([&] { return acceptor.accept(); }));
+    test::let_park();
+    expect_ok(acceptor.set_deadline(Deadline::after(1ms)));
+    for (auto& one : acceptors) expect_error(one.join(), Errc::kTimedOut);
+  });
+}
+
+TEST_P(ConnectTest, ACloseAndAStopReachAllThatStandInLine) {
+  for (const bool by_close : {true, false}) {
+    run([&] {
+      TcpListener acceptor = listener();
+      std::vector<JoinHandle<Result<TcpStream>>> acceptors;
+      for (int i = 0; i < 5; ++i) {
+        acceptors.push_back(spawn([&] { return acceptor.accept(); }));
+      }
+      test::let_park();
+      by_close ? expect_ok(acceptor.close()) : runtime().request_stop();
+      for (auto& one : acceptors) {
+        expect_error(one.join(), by_close ? Errc::kClosed : Errc::kCancelled);
+      }
+    });
+  }
+}
+
+// Race: acceptors with deadlines that come and go in the line, against connections at all moments.
+// Forbidden: an acceptor without a deadline that sleeps although a connection waits.
+TEST_P(ConnectTest, NoConnectionIsLeftInTheBacklogWhileAcceptorsComeAndGo) {
+  const std::uint64_t connections = test::scaled(test::kSanitized ? 100 : 600);
+  run([&] {
+    TcpListener acceptor = listener();
+    const SocketAddress address = expect_value(acceptor.local_address());
+    std::atomic<std::uint64_t> accepted{0};
+    std::vector<JoinHandle<void>> acceptors;
+    for (const auto timeout : {0us, 40us, 90us, 20'000'000us, 20'000'000us}) {
+      acceptors.push_back(spawn([&, timeout] {
+        for (;;) {
+          const auto stream = acceptor.accept(Deadline::after(timeout));
+          if (stream) {
+            accepted.fetch_add(1);
+          } else if (stream.error() == Errc::kClosed) {
+            return;
+          } else {
+            EXPECT_EQ(stream.error(), Errc::kTimedOut);
+            this_fiber::yield();
+          }
+        }
+      }));
+    }
+    for (std::uint64_t i = 0; i < connections; ++i) {
+      const auto client = TcpStream::connect(address, patience());
+      expect_ok(client);
+      if (i % 3 == 0) {
+        EXPECT_TRUE(test::eventually([&] { return accepted.load() == i + 1; }));
+      }
+    }
+    EXPECT_TRUE(test::eventually([&] { return accepted.load() == connections; }));
+    expect_ok(acceptor.close());
+    for (auto& one : acceptors) one.join();
+  });
+}
+
+// A connect() to a port of this machine that nothing listens on now and then meets itself, if the
+// kernel chooses that port for it. Linux takes every other port of its range in turn for one
+// destination: so the destination is a port that it takes.
+TEST_P(ConnectTest, AConnectionToItselfIsNone) {
+  run([] {
+    const SocketAddress nobody = [] {
+      TcpListener acceptor = listener();
+      const auto client =
+          expect_value(TcpStream::connect(expect_value(acceptor.local_address()), patience()));
+      const std::uint16_t port = expect_value(client.local_address()).port();
+      return SocketAddress::ipv4_loopback(static_cast<std::uint16_t>(port - 200));
+    }();
+    for (int i = 0; i < 16'384; ++i) {
+      const auto stream = TcpStream::connect(nobody, patience());
+      ASSERT_FALSE(stream) << "after " << i << " tries, from "
+                           << expect_value(stream->local_address()).to_string();
+      ASSERT_EQ(stream.error(), errno_code(ECONNREFUSED));
+    }
   });
 }
 

@@ -63,8 +63,8 @@ TEST_F(LifetimeTest, OneReaderAndOneWriterAreInsideTogether) {
   EXPECT_EQ(lifetime_.enter(generation, Direction::kWrite), Entered::kYes);
   EXPECT_EQ(lifetime_.enter(generation), Entered::kYes) << "beside both";
   EXPECT_FALSE(lifetime_.leave());
-  EXPECT_FALSE(lifetime_.leave(Direction::kRead));
-  EXPECT_FALSE(lifetime_.leave(Direction::kWrite));
+  EXPECT_EQ(lifetime_.leave(Direction::kRead), Lifetime::Left::kNothing);
+  EXPECT_EQ(lifetime_.leave(Direction::kWrite), Lifetime::Left::kNothing);
 }
 
 TEST_F(LifetimeTest, ASecondReaderOrWriterIsBusyUntilTheFirstHasLeft) {
@@ -72,9 +72,9 @@ TEST_F(LifetimeTest, ASecondReaderOrWriterIsBusyUntilTheFirstHasLeft) {
   for (const Direction direction : {Direction::kRead, Direction::kWrite}) {
     ASSERT_EQ(lifetime_.enter(generation, direction), Entered::kYes);
     EXPECT_EQ(lifetime_.enter(generation, direction), Entered::kBusy);
-    EXPECT_FALSE(lifetime_.leave(direction));
+    EXPECT_EQ(lifetime_.leave(direction), Lifetime::Left::kNothing);
     EXPECT_EQ(lifetime_.enter(generation, direction), Entered::kYes);
-    EXPECT_FALSE(lifetime_.leave(direction));
+    EXPECT_EQ(lifetime_.leave(direction), Lifetime::Left::kNothing);
   }
 }
 
@@ -88,8 +88,8 @@ TEST_F(LifetimeTest, ClosedLetsNobodyInAndTheLastOneOutIsTold) {
   EXPECT_EQ(lifetime_.enter(generation), Entered::kClosed);
   EXPECT_EQ(lifetime_.enter(generation, Direction::kRead), Entered::kClosed);
   EXPECT_FALSE(lifetime_.leave());
-  EXPECT_FALSE(lifetime_.leave(Direction::kWrite));
-  EXPECT_TRUE(lifetime_.leave(Direction::kRead));
+  EXPECT_EQ(lifetime_.leave(Direction::kWrite), Lifetime::Left::kNothing);
+  EXPECT_EQ(lifetime_.leave(Direction::kRead), Lifetime::Left::kCloseNumber);
 }
 
 TEST_F(LifetimeTest, OnlyTheFirstCloseCloses) {
@@ -105,7 +105,7 @@ TEST_F(LifetimeTest, RemoveClosesOnlyWhenNobodyIsInside) {
   ASSERT_EQ(lifetime_.enter(generation, Direction::kRead), Entered::kYes);
   EXPECT_EQ(lifetime_.remove(generation), Removed::kBusy);
   EXPECT_TRUE(lifetime_.is_open(generation));
-  ASSERT_FALSE(lifetime_.leave(Direction::kRead));
+  ASSERT_EQ(lifetime_.leave(Direction::kRead), Lifetime::Left::kNothing);
   EXPECT_EQ(lifetime_.remove(generation), Removed::kYes);
   EXPECT_FALSE(lifetime_.is_open(generation));
   EXPECT_EQ(lifetime_.remove(generation), Removed::kClosed);
@@ -132,8 +132,8 @@ TEST_F(LifetimeTest, TheLastGenerationWrapsToOneAndNeverToZero) {
   EXPECT_FALSE(lifetime_.is_open(0));
   EXPECT_EQ(lifetime_.enter(kLast, Direction::kRead), Entered::kYes);
   EXPECT_EQ(lifetime_.enter(kLast, Direction::kWrite), Entered::kYes);
-  EXPECT_FALSE(lifetime_.leave(Direction::kRead));
-  EXPECT_FALSE(lifetime_.leave(Direction::kWrite));
+  EXPECT_EQ(lifetime_.leave(Direction::kRead), Lifetime::Left::kNothing);
+  EXPECT_EQ(lifetime_.leave(Direction::kWrite), Lifetime::Left::kNothing);
   ASSERT_TRUE(lifetime_.close(kLast));
   ASSERT_TRUE(lifetime_.leave());
   EXPECT_EQ(lifetime_.next_generation(), 1U);

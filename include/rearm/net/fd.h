@@ -7,8 +7,9 @@
 //   - It has a deadline (deadline.h), and ends with Errc::kTimedOut once that has passed, also if
 //     it would not have to wait. read_exact() and write_all() look between system calls. With
 //     Deadline::immediate() it takes what is there now; if there is nothing, Errc::kTimedOut.
-//   - One read and one write may be in progress at once, from different fibers. A second one in the
-//     same direction returns Errc::kBusy at once.
+//   - One read and one write of a stream may be in progress at once, from different fibers. A
+//   second
+//     one in the same direction returns Errc::kBusy at once. Accepts and datagrams stand in line.
 //   - close(), from any fiber or thread, ends it with Errc::kClosed; the number is closed after the
 //     last operation has left, exactly once.
 //   - Runtime::request_stop() ends it, if it would wait, with Errc::kCancelled.

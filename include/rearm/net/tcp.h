@@ -74,7 +74,8 @@ class TcpListener : private Socket {
   // accepted are skipped. Errors: EMFILE, ENFILE, ENOMEM when the process or the system is out of
   // descriptors or memory: the connection stays in the backlog, and the next accept() that finds
   // room takes it. Where the poller has no memory for one that was accepted (ENOMEM, ENOSPC), the
-  // connection is closed. kBusy: another fiber is parked in accept() on this listener.
+  // connection is closed. Any number of fibers may accept: they stand in line, first come first
+  // served; one that comes then stands behind them, unless it does not wait.
   [[nodiscard]] Result<TcpStream> accept(Deadline deadline = {});
 
   using Fd::close;

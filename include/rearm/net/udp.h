@@ -11,8 +11,9 @@
 
 namespace rearm {
 
-// A datagram is sent and received whole, so any number of fibers may send and receive at once; only
-// one of each may be parked (Errc::kBusy for the next). read_some() and write_some() receive and
+// A datagram is sent and received whole, so any number of fibers may send and receive at once.
+// Those that have to wait stand in line, first come first served; one that comes then stands behind
+// them, unless it does not wait (Deadline::immediate()). read_some() and write_some() receive and
 // send on a connected socket; there, 0 bytes is an empty datagram, not an end.
 class UdpSocket : public Socket {
  public:
@@ -49,6 +50,8 @@ class UdpSocket : public Socket {
   // Errors: EMSGSIZE; ECONNREFUSED (of an earlier datagram, on a connected socket).
   [[nodiscard]] Result<Received> recv_from(MutableBuffer buffer, Deadline deadline = {});
   Result<void> send_to(ConstBuffer datagram, const SocketAddress& to, Deadline deadline = {});
+  [[nodiscard]] Result<std::size_t> read_some(MutableBuffer buffer, Deadline deadline = {});
+  Result<std::size_t> write_some(ConstBuffer datagram, Deadline deadline = {});
 
  private:
   explicit UdpSocket(Fd fd) noexcept : Socket(std::move(fd)) {}

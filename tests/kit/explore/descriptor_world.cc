@@ -40,7 +40,7 @@ LifeView look_at_life(Token token) {
   if (descriptor == nullptr) return {};
   const std::uint64_t word = lifetime_word(*descriptor);
   return {.is_open = descriptor->lifetime.is_open(token.generation),
-          .references = word >> 32 == token.generation ? static_cast<int>(word & 0x1fffffff) : 0};
+          .references = word >> 32 == token.generation ? static_cast<int>(word & 0x0fffffff) : 0};
 }
 
 // --- Names. ---

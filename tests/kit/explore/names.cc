@@ -152,10 +152,11 @@ std::string value_in_library(const void* object, std::uint64_t value) {
     Descriptor& descriptor = *table.find(slot);
     if (object == &descriptor.lifetime) {
       std::string text =
-          "life " + std::to_string(value >> 32) + " refs " + std::to_string(value & 0x1fffffff);
+          "life " + std::to_string(value >> 32) + " refs " + std::to_string(value & 0x0fffffff);
       if ((value & (1U << 31)) != 0) text += " closed";
       if ((value & (1U << 30)) != 0) text += " reader";
       if ((value & (1U << 29)) != 0) text += " writer";
+      if ((value & (1U << 28)) != 0) text += " line";
       return text;
     }
     for (const Direction direction : kDirections) {

@@ -134,7 +134,7 @@ class LifeProgram final : public WordProgram<LifeThings> {
     if (actor == "reader") {
       if (lifetime.enter(1, Direction::kRead) != Lifetime::Entered::kYes) return;
       use();
-      if (lifetime.leave(Direction::kRead)) end_life();
+      if (lifetime.leave(Direction::kRead) == Lifetime::Left::kCloseNumber) end_life();
     } else if (actor == "shared") {
       if (lifetime.enter(1) != Lifetime::Entered::kYes) return;
       use();
