@@ -184,7 +184,8 @@ static_assert(sizeof(MutableBuffer) == sizeof(iovec) && sizeof(ConstBuffer) == s
 // The result of a write to what is not a socket, and without the signal that it may have raised.
 ssize_t without_sigpipe(NoSigpipe& no_sigpipe, ssize_t n) {
   const ssize_t result = result_or_errno(n);
-  if (result == -EPIPE) no_sigpipe.discard();
+  // -EINTR may be an EPIPE that was lost (base/errno.h).
+  if (result == -EPIPE || result == -EINTR) no_sigpipe.discard();
   return result;
 }
 
@@ -213,6 +214,8 @@ Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std:
   if (operation.is_late(deadline)) [[unlikely]]
     return std::unexpected(Errc::kTimedOut);
   Descriptor& descriptor = operation.descriptor();
+  // The flag was set before the report that let the short read through was published, so it is seen
+  // here; a report that came later is in the word.
   if (descriptor.read_drained && !descriptor.hang_up_seen.load(kSeqCst)) {
     if (const std::error_code error = operation.wait(deadline)) [[unlikely]] {
       if (error == Errc::kClosed) return std::unexpected(error);
@@ -220,10 +223,7 @@ Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std:
     }
   }
   const auto n = operation.perform_in_time(deadline, call);
-  // The flag was set before the report that let this read through was published, so it is seen
-  // here; a report that comes later leaves kReady in the word for the next wait.
-  descriptor.read_drained =
-      rule && n && *n != 0 && *n < capacity && !descriptor.hang_up_seen.load(kSeqCst);
+  descriptor.read_drained = rule && n && *n != 0 && *n < capacity;
   return n;
 }
 

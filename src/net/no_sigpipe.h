@@ -40,7 +40,7 @@ class NoSigpipe {
   NoSigpipe(const NoSigpipe&) = delete;
   NoSigpipe& operator=(const NoSigpipe&) = delete;
 
-  // After the call failed with EPIPE.
+  // After the call failed with EPIPE, or may have.
   void discard() noexcept {
     if (pending_before_ || !is_pending()) return;
     int signal = 0;

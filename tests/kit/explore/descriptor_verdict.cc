@@ -27,20 +27,25 @@ void DescriptorWorld::judge_waits(const char* when) {
     const auto at = static_cast<std::size_t>(direction);
     const bool is_over = !things.descriptor->lifetime.is_open(things.generation);
     const bool is_stopped = has(Actor::kStop);  // Nobody can go on, so it has been done.
-    if (!is_over && !is_stopped && !kernel.is_ready(things.file, direction)) continue;
+    // Of operations: one that was parked before the actors came has no deadline.
+    const bool is_late =
+        direction == Direction::kRead && has(Actor::kReset) && !has(Actor::kExpiry);
+    const bool is_due = is_over || is_stopped || kernel.is_ready(things.file, direction);
+    if (!is_due && !is_late) continue;
     const char* const why = is_over      ? "though his descriptor is closed"
                             : is_stopped ? "though the runtime was asked to stop"
-                                         : when;
+                            : is_due     ? when
+                                         : "though his deadline has passed";
     const char* const what = direction == Direction::kRead ? "reading" : "writing";
-    if (things.is_parked[at] && !things.parkers[at].has_token()) {
+    if (is_due && things.is_parked[at] && !things.parkers[at].has_token()) {
       violation("G5", "a wake-up was lost: he who waited for %s from the beginning sleeps, %s",
                 what, why);
     }
     const Actor actor = direction == Direction::kRead ? Actor::kRead : Actor::kWrite;
     for (int i = 0; i < threads(); ++i) {
       const Actor other = scenario_.actors[static_cast<std::size_t>(i)];
-      const bool waits = other == actor || (other == Actor::kReread && actor == Actor::kRead);
-      if (waits && is_asleep(i)) {
+      const bool reads = other == Actor::kReread || other == Actor::kDrain;
+      if ((other == actor || (reads && actor == Actor::kRead)) && is_asleep(i)) {
         violation("G5", "a wake-up was lost: %c sleeps, waiting for %s, %s", 'A' + i, what, why);
       }
     }
@@ -81,7 +86,10 @@ void DescriptorWorld::judge_results() {
   for (int i = 0; i < threads(); ++i) {
     const Actor actor = scenario_.actors[static_cast<std::size_t>(i)];
     const Outcome& outcome = things_->outcomes[static_cast<std::size_t>(i)];
-    if (actor != Actor::kRead && actor != Actor::kWrite && actor != Actor::kReread) continue;
+    if (actor != Actor::kRead && actor != Actor::kWrite && actor != Actor::kReread &&
+        actor != Actor::kDrain) {
+      continue;
+    }
     if (outcome.succeeded) continue;
     bool has_reason = false;
     switch (static_cast<Errc>(outcome.error)) {

@@ -24,8 +24,9 @@ using detail::Worker;
 
 namespace {
 
-constexpr std::array kNames = {"read",  "write",  "report", "wake", "expiry", "reset", "cancel",
-                               "close", "close2", "reopen", "poll", "stop",   "reread"};
+constexpr std::array kNames = {"read",  "write",  "report", "wake",   "expiry",
+                               "reset", "cancel", "close",  "close2", "reopen",
+                               "poll",  "stop",   "reread", "drain",  "end"};
 static_assert(kNames.size() == kActors);
 
 constexpr std::int64_t kDeadlineNs = 100;
@@ -129,7 +130,9 @@ void DescriptorWorld::reset() {
     }
   }
   if (scenario_.alone) return;
-  if (!has(Actor::kRead) && !has(Actor::kReread)) park_somebody(Direction::kRead);
+  if (!has(Actor::kRead) && !has(Actor::kReread) && !has(Actor::kDrain)) {
+    park_somebody(Direction::kRead);
+  }
   if (!has(Actor::kWrite)) park_somebody(Direction::kWrite);
 }
 
@@ -213,6 +216,11 @@ void DescriptorWorld::take(int index, Actor actor) {
       break;
     case Actor::kStop: things.runtime.request_stop(); break;
     case Actor::kReread: outcome = outcome_of(read_again(index)); break;
+    case Actor::kDrain: outcome = outcome_of(read_to_the_end(index)); break;
+    case Actor::kEnd:
+      kernel.make_ready(things.file, detail::Ready::hang_up());
+      collect(Deadline::at_ns(0));
+      break;
   }
 }
 
@@ -226,6 +234,15 @@ Result<std::size_t> DescriptorWorld::read_again(int index) {
     return std::unexpected(waited.error());
   }
   return things.fd.read_some(room);
+}
+
+Result<std::size_t> DescriptorWorld::read_to_the_end(int index) {
+  kernel.believed_file[static_cast<std::size_t>(index)] = static_cast<std::int8_t>(things_->file);
+  std::array<std::byte, 2> room{};
+  for (;;) {
+    const auto n = things_->fd.read_some(room);
+    if (!n || *n == 0) return n;
+  }
 }
 
 void DescriptorWorld::close_and_reopen(int index) {

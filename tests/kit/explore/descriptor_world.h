@@ -1,7 +1,7 @@
 // DescriptorWorld: one descriptor, its poller, and up to eight threads that do things to it.
 //
 // What this is. The scenarios of the descriptor protocol. An actor is one thread that does one of
-// the thirteen things that can happen to a descriptor; a scenario is a set of actors over one class
+// the fifteen things that can happen to a descriptor; a scenario is a set of actors over one class
 // of backend. Everything that an actor calls is the library's own code, from Fd down: a simulated
 // thread is a plain thread to the library, which blocks where a fiber would park.
 //
@@ -47,9 +47,11 @@ enum class Actor : std::uint8_t {
 
   // Of named scenarios alone: not combined with all others.
   kReread,  // A short read of TCP, wait_readable(), and another read, which may go by the rule.
+  kDrain,   // Short reads of TCP until the end, or an error.
+  kEnd,     // The peer sends its last byte and its end: one report says both.
 };
 
-inline constexpr int kActors = 13;
+inline constexpr int kActors = 15;
 inline constexpr int kCombined = 12;
 
 [[nodiscard]] const char* name_of(Actor actor) noexcept;
@@ -98,6 +100,7 @@ class DescriptorWorld final : public Program {
   void take(int index, Actor actor);
   void close_and_reopen(int index);
   [[nodiscard]] Result<std::size_t> read_again(int index);
+  [[nodiscard]] Result<std::size_t> read_to_the_end(int index);
   void collect(Deadline deadline);
   void mark(int& when, const char* what);
 

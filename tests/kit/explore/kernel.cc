@@ -42,6 +42,9 @@ Ready both_of(Ready a, Ready b) {
   for (const Direction direction : kDirections) {
     if (a.has(direction) && b.has(direction)) result |= Ready::of(direction);
   }
+  if (!result.empty() && (a.has_hang_up() || b.has_hang_up())) {
+    result |= Ready::hang_up().without(Ready::both());
+  }
   return result;
 }
 
@@ -147,6 +150,7 @@ long Kernel::transfer(int number, Direction direction) {
   }
   File& it = files_[static_cast<std::size_t>(now)];
   if (!it.ready.has(direction)) {
+    if (direction == Direction::kRead && it.ready.has_hang_up()) return 0;
     if (direction == Direction::kWrite) it.write_failed = true;
     name_step(direction == Direction::kRead ? "read: EAGAIN" : "write: EAGAIN");
     errno = EAGAIN;
@@ -165,7 +169,7 @@ bool Kernel::look(int number, Direction direction) {
   File& it = files_[static_cast<std::size_t>(now)];
   // tcp_poll() of Linux asks for an edge as a failed write does.
   if (direction == Direction::kWrite && !it.ready.has(direction)) it.write_failed = true;
-  return it.ready.has(direction);
+  return is_ready(now, direction);
 }
 
 // --- The backend's side. ---
@@ -177,7 +181,9 @@ MoreTouches Kernel::looks(bool does) const {
 }
 
 Ready Kernel::state_at(std::size_t at) const {
-  return numbers_[at] < 0 ? Ready::none() : files_[static_cast<std::size_t>(numbers_[at])].ready;
+  if (numbers_[at] < 0) return Ready::none();
+  const Ready ready = files_[static_cast<std::size_t>(numbers_[at])].ready;
+  return ready.has_hang_up() ? ready | Ready::of(Direction::kRead) : ready;
 }
 
 void Kernel::queue(Watch& watch, Ready ready) {

@@ -68,7 +68,7 @@ class Kernel {
   // --- What processes call. ---
 
   void close(int number);
-  [[nodiscard]] long transfer(int number, Direction direction);  // -1: EAGAIN.
+  [[nodiscard]] long transfer(int number, Direction direction);  // -1: EAGAIN; 0: the end.
   [[nodiscard]] bool look(int number, Direction direction);      // poll(2).
 
   // --- What the backend calls. ---
@@ -85,7 +85,8 @@ class Kernel {
   [[nodiscard]] bool is_open(int number) const { return numbers_[index(number)] >= 0; }
   [[nodiscard]] int file_at(int number) const { return numbers_[index(number)]; }
   [[nodiscard]] bool is_ready(int file, Direction direction) const {
-    return files_[static_cast<std::size_t>(file)].ready.has(direction);
+    const detail::Ready ready = files_[static_cast<std::size_t>(file)].ready;
+    return ready.has(direction) || (direction == Direction::kRead && ready.has_hang_up());
   }
   [[nodiscard]] int times_closed(int file) const {
     return files_[static_cast<std::size_t>(file)].times_closed;

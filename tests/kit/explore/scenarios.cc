@@ -44,7 +44,8 @@ void add_descriptor_scenarios(std::vector<Entry>& out, const char* backend) {
   }
   for (const char* const name :
        {"reread+report+report!alone", "reread+report+report+close!alone",
-        "reread+report+report+reset!alone", "reread+report+report+cancel!alone"}) {
+        "reread+report+report+reset!alone", "reread+report+report+cancel!alone", "drain+end!alone",
+        "drain+report+end!alone"}) {
     out.push_back({"pairs", name, backend});
   }
   for (const char* const crowd :
