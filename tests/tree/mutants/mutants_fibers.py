@@ -161,7 +161,115 @@ MUTANTS = [
      ]),
     ('short-read-layer', 'src/net/native_socket.cc',
      'the short-read rule for TLS in the kernel', [
-         ("&size) == 0 && layer[0] != '\\0')", '&size) != 0)'),
+         ("if (asked == 0 && layer[0] != '\\0')", 'if (asked != 0)'),
+     ]),
+    ('deadline-not-looked-at', 'src/net/fd_access.h',
+     'a deadline that has passed does not end what need not wait', [
+         ('      if (is_late(deadline)) [[unlikely]]\n'
+          '        return std::unexpected(Errc::kTimedOut);\n'
+          '      return perform_in_time(deadline, call);',
+          '      return perform_in_time(deadline, call);'),
+     ]),
+    ('wait-for-an-edge', 'src/net/fd.cc',
+     'a wait returns for a report only', [
+         ('    if (*ready) return {};\n',
+          '    if (*ready && !operation.wait(deadline)) return {};\n'),
+     ]),
+    ('error-lost', 'src/base/errno.h',
+     'a failure whose error was lost is taken for success', [
+         ('-(error != 0 ? error : EINTR)', '-error'),
+     ]),
+    ('error-lost-elsewhere', 'src/base/errno.h',
+     'the same, of calls that are not made in a loop', [
+         ('if (const int error = current_errno(); error != 0) return',
+          'if (const int error = current_errno(); true) return'),
+     ]),
+    ('connected-to-itself', 'src/net/tcp.cc',
+     'a connection to itself is returned', [
+         ('if (!is_connected_to_itself(stream, address)) return stream;',
+          'return stream;'),
+     ]),
+    ('turn-not-passed-on', 'src/net/fd.cc',
+     'the one that leaves its turn does not call the next', [
+         ('  if (next != nullptr) [[unlikely]]\n'
+          '    Worker::wake(*next);\n',
+          ''),
+     ]),
+    ('turn-not-first', 'src/net/turn.cc',
+     'one that comes later tries before those that wait', [
+         ('if (has_turn_ || !descriptor_->lifetime.is_taken(direction_)) return {};',
+          'return {};'),
+     ]),
+    ('turn-of-the-last', 'src/poller/descriptor.cc',
+     'whoever tries gets the turn, not the first in line', [
+         ('  if (line.first(node.direction) != &node) return Lifetime::Entered::kBusy;\n',
+          ''),
+     ]),
+    ('line-not-closed', 'src/poller/poller_core.cc',
+     'a close does not reach those that stand in line', [
+         ('    if (descriptor.lifetime.has_line()) {\n'
+          '      descriptor.disturb_line(direction, WakeReason::kClosed, waiters);\n'
+          '    }\n',
+          ''),
+     ]),
+    ('line-not-stopped', 'src/poller/poller_core.cc',
+     'a stop does not reach those that stand in line', [
+         ('      if (descriptor.lifetime.has_line()) '
+          'descriptor.disturb_line(direction, reason, out);\n',
+          ''),
+     ]),
+    ('line-deadline', 'src/net/fd.cc',
+     'a new deadline does not reach those that stand in line', [
+         ('      descriptor.disturb_line(direction, WakeReason::kReady, waiters);\n',
+          ''),
+     ]),
+    ('deadline-stored-late', 'src/net/fd.cc',
+     'a new deadline is stored after the wait was ended', [
+         ('    descriptor.standing_deadline_ns(direction).store(deadline.ns(), kSeqCst);\n',
+          ''),
+         ('  // Whoever waits looks at the deadline again.',
+          '  fd.descriptor_->standing_deadline_ns(direction).store(deadline.ns(), kSeqCst);\n'
+          '  // Whoever waits looks at the deadline again.'),
+     ]),
+    ('hang-up-after-words', 'src/poller/descriptor.cc',
+     'the words are published before the hang-up is noted', [
+         ('  if (ready.has_hang_up()) [[unlikely]]\n'
+          '    hang_up_seen.store(true, kSeqCst);\n',
+          ''),
+         ('  if (ready.has(Direction::kWrite)) publish_one(Direction::kWrite, out);\n',
+          '  if (ready.has(Direction::kWrite)) publish_one(Direction::kWrite, out);\n'
+          '  if (ready.has_hang_up()) hang_up_seen.store(true, kSeqCst);\n'),
+     ]),
+    ('hang-up-not-looked-at', 'src/net/fd.cc',
+     'a short read is trusted though the end was seen', [
+         ('if (descriptor.read_drained && !descriptor.hang_up_seen.load(kSeqCst)) {',
+          'if (descriptor.read_drained) {'),
+     ]),
+    ('short-read-of-unix', 'src/net/unix.cc',
+     'the short-read rule for Unix sockets', [
+         ('fd, FdAccess::kIsSocket);\n'
+          '  if (!adopted) return std::unexpected(adopted.error());\n'
+          '  return UnixStream',
+          'fd, FdAccess::kIsSocket | FdAccess::kShortReadDrains);\n'
+          '  if (!adopted) return std::unexpected(adopted.error());\n'
+          '  return UnixStream'),
+     ]),
+    ('refused-adopt', 'src/poller/poller_core.cc',
+     'a refused adopt leaves the flags set', [
+         ('  const auto descriptor = add(fd);\n'
+          '  if (!descriptor) return descriptor;\n',
+          '  (void)flags->make_nonblocking_cloexec();\n'
+          '  const auto descriptor = add(fd);\n'
+          '  if (!descriptor) return descriptor;\n'),
+     ]),
+    ('number-free-late', 'src/poller/poller_core.cc',
+     'a number is closed before it may be added again', [
+         ('  poller.table_.free(descriptor, fd);\n'
+          '  // Linux closes the number even when close() says EINTR, and nothing else can be done '
+          'about it.\n'
+          '  if (owns_number) ::close(fd);\n',
+          '  if (owns_number) ::close(fd);\n'
+          '  poller.table_.free(descriptor, fd);\n'),
      ]),
     ('short-read-number', 'src/net/fd.cc',
      'the short-read rule for a socket whose number the program has', [
