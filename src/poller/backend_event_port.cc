@@ -71,8 +71,9 @@ constexpr int kWakeEvents = 1;  // Zero would put a port out of alert mode.
 
 static_assert(sizeof(Token) == sizeof(void*), "the token is the association's user pointer");
 
-std::error_code association_error() {
-  return errno == EBADFD || errno == EBADF ? make_error_code(Errc::kClosed) : last_error();
+// Of a system call's negative result.
+std::error_code association_error(int result) {
+  return result == -EBADFD || result == -EBADF ? make_error_code(Errc::kClosed) : error_of(result);
 }
 
 bool is_file_at(const char* path, dev_t device) {
@@ -83,7 +84,9 @@ bool is_file_at(const char* path, dev_t device) {
 // What is ready at all times, so that there is nothing to wait for.
 std::error_code pollable(int fd) {
   struct stat status{};
-  if (::fstat(fd, &status) != 0) return association_error();
+  if (const int result = system_call([&] { return ::fstat(fd, &status); }); result != 0) {
+    return association_error(result);
+  }
   if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode)) {
     return Errc::kNotPollable;
   }
@@ -97,9 +100,11 @@ std::error_code pollable(int fd) {
 std::error_code associate(int port, int fd, Token token, int mask) {
   const auto object = static_cast<std::uintptr_t>(fd);
   void* const user = std::bit_cast<void*>(token);
-  if (::port_associate(port, PORT_SOURCE_FD, object, mask, user) == 0) return {};
+  const int result =
+      system_call([&] { return ::port_associate(port, PORT_SOURCE_FD, object, mask, user); });
+  if (result == 0) return {};
   // ENXIO and its like: a device without poll.
-  return errno == ENXIO ? make_error_code(Errc::kNotPollable) : association_error();
+  return result == -ENXIO ? make_error_code(Errc::kNotPollable) : association_error(result);
 }
 
 Ready ready_of(int mask) {
@@ -117,8 +122,8 @@ EventPortBackend::~EventPortBackend() {
 }
 
 std::error_code EventPortBackend::open() {
-  port_ = ::port_create();
-  if (port_ < 0) return last_error();
+  port_ = system_call([] { return ::port_create(); });
+  if (port_ < 0) return error_of(port_);
   return error_of(system_call([&] { return ::fcntl(port_, F_SETFD, FD_CLOEXEC); }));
 }
 
@@ -195,7 +200,7 @@ std::size_t EventPortBackend::wait_kernel(std::size_t max_events, Deadline deadl
   unsigned count = 1;
   const int result =
       ::port_getn(port_, batch_.data(), static_cast<unsigned>(max_events), &count, until);
-  const int error = result != 0 ? errno : 0;
+  const int error = -result_or_errno(result);
   const bool was_invalid = std::exchange(was_invalid_, error == EINVAL);
   if (error == EINVAL && !was_invalid) return 0;
   if (error != 0 && error != EINTR && error != ETIME) impossible_errno("port_getn", port_, error);

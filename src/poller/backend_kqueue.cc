@@ -103,12 +103,13 @@ int call_kevent(int (*function)(int, const Kevent*, Count, Kevent*, Count, const
                   static_cast<Count>(events.size()), timeout);
 }
 
-// Makes one change; one that is made twice is made once.
+// Makes one change; one that is made twice is made once. Returns 0, or the error as a negative
+// number.
 int make_change(int fd, const Kevent& change) {
   int result = 0;
   do {
-    result = call_kevent(&::kevent, fd, {&change, 1}, {}, nullptr);
-  } while (result < 0 && errno == EINTR);
+    result = result_or_errno(call_kevent(&::kevent, fd, {&change, 1}, {}, nullptr));
+  } while (result == -EINTR);
   return result;
 }
 
@@ -144,8 +145,8 @@ KqueueBackend::~KqueueBackend() {
 }
 
 std::error_code KqueueBackend::open() {
-  kqueue_fd_ = ::kqueue();
-  if (kqueue_fd_ < 0) return last_error();
+  kqueue_fd_ = system_call([] { return ::kqueue(); });
+  if (kqueue_fd_ < 0) return error_of(kqueue_fd_);
   owner_ = ::getpid();
   const int set = system_call([&] { return ::fcntl(kqueue_fd_, F_SETFD, FD_CLOEXEC); });
   if (set < 0) return error_of(set);
@@ -155,14 +156,14 @@ std::error_code KqueueBackend::open() {
 std::error_code KqueueBackend::open_wake() {
 #ifdef EVFILT_USER
   const Kevent user = change_of(0, EVFILT_USER, EV_ADD | EV_CLEAR, kWakeToken);
-  if (make_change(kqueue_fd_, user) == 0) return {};
-  if (!means_unsupported(errno)) return last_error();
+  const int made = make_change(kqueue_fd_, user);
+  if (made == 0) return {};
+  if (!means_unsupported(-made)) return error_of(made);
 #endif
   if (const std::error_code error = open_pipe(wake_pipe_)) return error;
   const Kevent reading = change_of(static_cast<std::uintptr_t>(wake_pipe_[0]), EVFILT_READ,
                                    EV_ADD | EV_CLEAR, kWakeToken);
-  if (make_change(kqueue_fd_, reading) != 0) return last_error();
-  return {};
+  return error_of(make_change(kqueue_fd_, reading));
 }
 
 std::error_code KqueueBackend::add(int fd, Token token) {
@@ -211,9 +212,9 @@ KqueueBackend::Outcome KqueueBackend::change_both(int fd, unsigned flags, Token 
   const timespec at_once{};
   int count = 0;
   do {  // A change that is made twice is made once.
-    count = call_kevent(&::kevent, kqueue_fd_, changes, receipts, &at_once);
-  } while (count < 0 && errno == EINTR);
-  if (count < 0) return {errno, errno};
+    count = result_or_errno(call_kevent(&::kevent, kqueue_fd_, changes, receipts, &at_once));
+  } while (count == -EINTR);
+  if (count < 0) return {-count, -count};
   Outcome outcome{EIO, EIO};  // No kernel leaves a receipt out.
   for (const Kevent& receipt : std::span(receipts).first(static_cast<std::size_t>(count))) {
     (is_filter(receipt, EVFILT_READ) ? outcome.read : outcome.write) =
@@ -223,18 +224,18 @@ KqueueBackend::Outcome KqueueBackend::change_both(int fd, unsigned flags, Token 
 #else
   const auto change = [&](int filter) {
     const Kevent one = change_of(ident, filter, flags, token);
-    return make_change(kqueue_fd_, one) == 0 ? 0 : errno;
+    return -make_change(kqueue_fd_, one);
   };
   return {change(EVFILT_READ), change(EVFILT_WRITE)};
 #endif
 }
 
 WaitResult KqueueBackend::wait(std::span<Event> events, Deadline deadline) {
-  const int count = wait_kernel(std::min(events.size(), batch_.size()), deadline);
+  const int count = result_or_errno(wait_kernel(std::min(events.size(), batch_.size()), deadline));
   WaitResult result;
   if (count < 0) {
-    if (errno == EINTR || errno == ETIMEDOUT) return result;
-    impossible_errno("kevent", kqueue_fd_, errno);
+    if (count == -EINTR || count == -ETIMEDOUT) return result;
+    impossible_errno("kevent", kqueue_fd_, -count);
   }
   for (const Kevent& event : std::span(batch_).first(static_cast<std::size_t>(count))) {
     const Token token = std::bit_cast<Token>(event.udata);

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "base/atomic.h"
+#include "base/errno.h"
 
 // Linux 6.13; glibc 2.36 does not name it yet.
 #if defined(__linux__) && !defined(MADV_GUARD_INSTALL)
@@ -69,8 +70,8 @@ bool install_guard(std::byte* address, std::size_t bytes) noexcept {
 #if defined(MADV_GUARD_INSTALL)
   static Atomic<bool> has_guard_install{true};
   if (has_guard_install.load(kRelaxed)) {
-    if (::madvise(address, bytes, MADV_GUARD_INSTALL) == 0) return true;
-    if (errno != EINVAL) return false;
+    const int result = system_call([&] { return ::madvise(address, bytes, MADV_GUARD_INSTALL); });
+    if (result != -EINVAL) return result == 0;
     has_guard_install.store(false, kRelaxed);
   }
 #endif

@@ -56,10 +56,11 @@ BoundHere::~BoundHere() {
 std::error_code BoundHere::bind([[maybe_unused]] const std::vector<unsigned>& cpus) noexcept {
 #if defined(__linux__)
   const cpu_set_t set = set_of(cpus);
-  if (::sched_getaffinity(0, sizeof(before_), &before_) != 0 ||
-      ::sched_setaffinity(0, sizeof(set), &set) != 0) {
-    return last_error();
+  int result = system_call([&] { return ::sched_getaffinity(0, sizeof(before_), &before_); });
+  if (result >= 0) {
+    result = system_call([&] { return ::sched_setaffinity(0, sizeof(set), &set); });
   }
+  if (result < 0) return error_of(result);
   is_bound_ = true;
   return {};
 #else
