@@ -9,7 +9,7 @@ set(REARM_TEST_COMPILE_OPTIONS "" CACHE STRING
 option(REARM_TEST_UNITY
        "Compile a test program's files as one, in a quarter of the time; hides a forgotten #include"
        ON)
-option(REARM_TEST_PRECOMPILE "Precompile GoogleTest once for all test programs" OFF)
+option(REARM_TEST_PRECOMPILE "Precompile GoogleTest once for all test programs" ON)
 set(REARM_TEST_BACKENDS "event_port" CACHE STRING
     "Backends beside the default over which the tests of scheduler and sockets run, too")
 set(REARM_TEST_NIGHTLY_BACKENDS "poll;event_port;kqueue" CACHE STRING
@@ -28,6 +28,15 @@ endif()
 # What only `scripts/test --all` runs is not built by default, but by this target.
 add_custom_target(nightly)
 
+# rearm_test_unity(<target>): compiles its files as one.
+function(rearm_test_unity target)
+  if(REARM_TEST_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
+    # One file's local name may be another file's constant.
+    target_compile_options(${target} PRIVATE -Wno-shadow)
+  endif()
+endfunction()
+
 # rearm_test_target(<target>): what everything that is compiled for tests has in common.
 function(rearm_test_target target)
   rearm_target(${target})
@@ -35,11 +44,7 @@ function(rearm_test_target target)
   target_compile_options(${target} PRIVATE ${REARM_TEST_COMPILE_OPTIONS})
   target_include_directories(${target} PRIVATE
     "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/tests/kit")
-  if(REARM_TEST_UNITY)
-    # One file's local name may be another file's constant.
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
-    target_compile_options(${target} PRIVATE -Wno-shadow)
-  endif()
+  rearm_test_unity(${target})
 endfunction()
 
 # What most test files include. No header of ours: a change of one would compile it anew.

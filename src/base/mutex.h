@@ -6,7 +6,7 @@
 //     PollBackend::mu_       arm() is called under the descriptor's lock
 //   DescriptorTable::mu_
 //   Timers::mu_              expiry touches wait words only, never a descriptor's lock
-//   KqueueBackend::mu_       never under a descriptor's: remove() uses a set without a lock
+//   KqueueBackend::mu_       never under a descriptor's: remove() takes no lock
 //   Scheduler::injected_mu_
 //   IdleWorkers::mu_
 //   StackPool::mu_

@@ -17,9 +17,9 @@
 //   the whole interest. The token is the user pointer.
 //   What is always ready (files, directories, block devices, /dev/null and /dev/zero) would be
 //   accepted and reported without end, so add() refuses it by its type, as Linux does. A number
-//   that is added a second time would silently take the first one's place, so the numbers are kept
-//   in a set, a bit each. It does not see a close behind the library's back: a number that is
-//   opened again is refused until its earlier descriptor is closed.
+//   that is added a second time would silently take the first one's place, so the table of
+//   descriptors keeps the numbers (number_set.h). It does not see a close behind the library's
+//   back: a number that is opened again is refused until its earlier descriptor is closed.
 //   The wake is port_send(). It is merged into one by the poller and needs one event of the limit;
 //   where descriptors have taken them all, the port is put into alert mode instead, which needs
 //   none, and is put out of it by the wait that it ends. A foreign loop that sleeps on the port is

@@ -20,7 +20,7 @@
 namespace rearm::detail {
 namespace {
 
-// How many processors this process may use, which in a container is fewer than there are.
+// How many processors this process may run on, by its affinity. A quota (cgroups) is not looked at.
 std::size_t usable_processors() {
 #if defined(__linux__)
   cpu_set_t set;
