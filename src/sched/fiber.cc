@@ -1,20 +1,11 @@
-// What fibers and those who hold their handles can do; the end of a fiber.
-#include "rearm/fiber.h"
+#include "sched/fiber.h"
 
 #include <cstdio>
 #include <cstdlib>
-#include <optional>
-#include <string>
-#include <system_error>
-#include <thread>
+#include <exception>
 
-#include "base/check.h"
-#include "base/clock.h"
 #include "sched/control.h"
-#include "sched/fiber.h"
-#include "sched/options.h"
 #include "sched/scheduler.h"
-#include "sched/wait.h"
 #include "sched/worker.h"
 
 namespace rearm::detail {
@@ -39,20 +30,9 @@ namespace {
   }
 }
 
-// One that nobody receives because a test has stopped the run is that stop's doing, and no news.
-void lose_exception(const Fiber& fiber) {
-  if (VirtualClock::anywhere() && Control::is_stopped(fiber)) [[unlikely]]
-    return;
-  die_of_exception(fiber);
-}
-
-std::uintptr_t align_down(std::uintptr_t address, std::size_t alignment) noexcept {
-  return address / alignment * alignment;
-}
-
 // Where the fiber's frames lie: below its task.
 StackContext::Bounds frames_of(const Fiber& fiber) noexcept {
-  const std::uintptr_t end = align_down(reinterpret_cast<std::uintptr_t>(fiber.task), 64);
+  const std::uintptr_t end = reinterpret_cast<std::uintptr_t>(fiber.task) / 64 * 64;
   std::byte* const base = fiber.stack.base;
   return {.base = base, .bytes = end - reinterpret_cast<std::uintptr_t>(base)};
 }
@@ -139,222 +119,15 @@ StackContext::Exit fiber_main(void* message) {
 
 }  // namespace
 
-std::uint64_t reserve_fiber_ids(std::uint64_t count) noexcept {
-  static constinit Atomic<std::uint64_t> next{1};
-  return next.fetch_add(count, kRelaxed);
+// One that nobody receives because a test has stopped the run is that stop's doing, and no news.
+void lose_exception(const Fiber& fiber) {
+  if (VirtualClock::anywhere() && Control::is_stopped(fiber)) [[unlikely]]
+    return;
+  die_of_exception(fiber);
 }
 
-// --- Spawning. ---
-
-Result<Fiber*> Scheduler::spawn(const TaskSpec& spec, const SpawnOptions& options,
-                                const std::source_location& site) {
-  Worker* worker = Worker::current();
-  if (worker != nullptr && &worker->scheduler() != this) worker = nullptr;
-  StackPool* pool = &stacks_.usual();
-  if (options.stack_bytes != 0) [[unlikely]] {
-    if (options.stack_bytes > kMaxStackBytes) return std::unexpected(Errc::kInvalidArgument);
-    pool = stacks_.of_size(options.stack_bytes);
-    if (pool == nullptr) return std::unexpected(Errc::kStacksExhausted);
-  }
-  Stack* const stack = worker == nullptr || pool != &stacks_.usual()
-                           ? pool->take()
-                           : worker->processor().stacks.take();
-  if (stack == nullptr) return std::unexpected(Errc::kStacksExhausted);
-  const std::uint64_t id =
-      worker == nullptr ? reserve_fiber_ids(1) : worker->processor().next_fiber_id();
-
-  const auto top = reinterpret_cast<std::uintptr_t>(stack->top());
-  const std::uintptr_t fiber_at = align_down(top - sizeof(Fiber), alignof(Fiber));
-  REARM_CHECK(spec.bytes + spec.alignment <= stack->bytes / 2,
-              "the function to spawn captures more than half a stack; capture a pointer instead");
-  const std::uintptr_t task_at = align_down(fiber_at - spec.bytes, spec.alignment);
-
-  auto* const fiber =
-      new (reinterpret_cast<void*>(fiber_at)) Fiber(*this, *stack, id, options, site);
-  try {
-    fiber->task = spec.construct(reinterpret_cast<void*>(task_at), spec.function);
-  } catch (...) {  // The function's own copy constructor threw: the caller's exception.
-    fiber->~Fiber();
-    stack->next_free = nullptr;
-    stack->pool->give_back(stack, 1);
-    throw;
-  }
-  fiber->context.make(frames_of(*fiber), &fiber_main);
-
-  // The constructor above may have parked: look again for the worker.
-  worker = Worker::current();
-  if (worker != nullptr && &worker->scheduler() == this) {
-    Processor::count_life(worker->processor().spawned);
-  } else {
-    spawned_outside_.fetch_add(1, kRelease);
-  }
-  Worker::make_ready(*fiber);
-  if (VirtualClock::anywhere()) [[unlikely]]
-    Control::spawned(*fiber);
-  return fiber;
-}
-
-Result<Fiber*> spawn(Runtime* runtime, const TaskSpec& spec, const SpawnOptions& options,
-                     const std::source_location& site) {
-  if (runtime == nullptr) runtime = Runtime::current();
-  REARM_CHECK(runtime != nullptr,
-              "rearm::spawn() was called on a plain thread; use Runtime::spawn() there");
-  return runtime->scheduler().spawn(spec, options, site);
-}
-
-void throw_spawn_error(std::error_code error) {
-  if (error == Errc::kInvalidArgument) {
-    throw std::system_error(
-        error, "rearm: SpawnOptions::stack_bytes is more than " + std::to_string(kMaxStackBytes));
-  }
-  throw std::system_error(
-      error, "rearm: cannot spawn a fiber (see vm.max_map_count, RLIMIT_AS, vm.overcommit_memory)");
-}
-
-bool wait_for_end(Fiber* awaited, Deadline deadline) noexcept {
-  REARM_CHECK(
-      awaited != nullptr,
-      "join() or wait() was called on a handle that has no fiber: it was joined or detached "
-      "before, moved from, or never had one");
-  Fiber& fiber = *awaited;
-  if (deadline.is_standing()) deadline = Deadline::never();
-  deadline.is_never() ? announce_join(fiber) : choice_before_join(fiber);
-  for (;;) {
-    switch (fiber.done.prepare()) {
-      case WaitWord::Prepared::kReady:
-        fiber.done.put_back();
-        choice_after(Act::kJoin);
-        return true;
-      case WaitWord::Prepared::kPark: break;
-      case WaitWord::Prepared::kBusy:
-      case WaitWord::Prepared::kClosed:
-        check_failed("two threads joined the same fiber", __FILE__, __LINE__);
-    }
-    const auto reason = wait_on(fiber.done, deadline, Cancellable::kNo);
-    if (reason == WakeReason::kReady) {
-      fiber.done.put_back();
-      return true;
-    }
-    if (reason == WakeReason::kTimedOut) return false;
-    if (!deadline.is_never() && deadline.ns() <= now_ns()) return false;
-    // A stopping runtime does not cancel joins: the fiber that is waited for is cancelled.
-  }
-}
-
-Task& task_of(Fiber& fiber) noexcept { return *fiber.task; }
-
-std::uint64_t id_of(const Fiber& fiber) noexcept { return fiber.id; }
-
-void release(Fiber& fiber) { fiber.scheduler.bury(fiber); }
-
-void detach(Fiber& fiber) {
-  if (!fiber.done.close().ready) return;  // It will bury itself.
-  if (fiber.task->error) lose_exception(fiber);
-  fiber.scheduler.bury(fiber);
-}
-
-// --- Waiting. ---
-
-namespace {
-
-std::optional<WakeReason> outcome(WaitWord::Committed committed, const Waiter& waiter) {
-  switch (committed) {
-    case WaitWord::Committed::kParked: return waiter.reason();
-    case WaitWord::Committed::kConsumed: return WakeReason::kReady;
-    case WaitWord::Committed::kDisturbed: break;
-  }
-  return std::nullopt;
-}
-
-[[gnu::noinline]] std::optional<WakeReason> wait_as_thread(WaitWord& word, Deadline deadline) {
-  ThreadParker parker;
-  Parked waiter(parker);
-  const WaitWord::Committed committed = word.commit(waiter);
-  if (committed == WaitWord::Committed::kParked && !parker.park(deadline)) {
-    if (word.withdraw() != nullptr) return WakeReason::kTimedOut;
-    parker.park();  // Somebody has taken the waiter already and is about to unpark.
-  }
-  return outcome(committed, waiter);
-}
-
-// Apart, so that the frame of a wait without a deadline, which is what most fibers park in, has no
-// room for a timer: what a park touches, waking touches again, long after it has left the cache.
-[[gnu::noinline]] std::optional<WakeReason> wait_with_timer(Worker& worker, WaitWord& word,
-                                                            Deadline deadline,
-                                                            Cancellable cancellable) {
-  Parked waiter(*worker.fiber());
-  Timer timer(word);
-  Timers& timers = worker.processor().timers;
-  timers.start(timer, deadline.ns());
-  worker.scheduler().timer_started(deadline.ns());
-  // Start first, then look: pairs with request_stop(), which sets the flag and then ends timers.
-  if (cancellable == Cancellable::kYes && worker.scheduler().stopping()) {
-    static_cast<void>(word.withdraw());  // The park below fails, and the caller looks again.
-  }
-  const WaitWord::Committed committed = worker.park(word, waiter);
-  timers.stop(timer);  // Of the processor where it was started, whoever holds that now.
-  return outcome(committed, waiter);
-}
-
-}  // namespace
-
-std::optional<WakeReason> wait_on(WaitWord& word, Deadline deadline, Cancellable cancellable) {
-  Worker* const worker = Worker::current();
-  if (worker == nullptr || worker->fiber() == nullptr) return wait_as_thread(word, deadline);
-  if (!deadline.is_never()) return wait_with_timer(*worker, word, deadline, cancellable);
-  Parked waiter(*worker->fiber());
-  return outcome(worker->park(word, waiter), waiter);
+void make_ready_to_begin(Fiber& fiber) noexcept {
+  fiber.context.make(frames_of(fiber), &fiber_main);
 }
 
 }  // namespace rearm::detail
-
-// --- This fiber. ---
-
-namespace rearm::this_fiber {
-
-void yield() noexcept {
-  detail::Worker* const worker = detail::Worker::current();
-  if (worker == nullptr || worker->fiber() == nullptr) {
-    std::this_thread::yield();
-  } else {
-    detail::announce_yield();
-    worker->yield();
-  }
-}
-
-Result<void> sleep_until(Deadline deadline) noexcept {
-  // Even a sleep for ever needs a timer, for request_stop() to end.
-  if (deadline.is_standing() || deadline.is_never()) {
-    deadline = Deadline::at_ns(detail::Timers::kNever - 1);
-  }
-  detail::announce(detail::Act::kSleep);
-  detail::WaitWord word;  // Nobody publishes into it: only the timer ends the wait.
-  for (;;) {
-    const detail::WaitWord::Prepared prepared = word.prepare();
-    REARM_CHECK(prepared == detail::WaitWord::Prepared::kPark, "a sleep was disturbed");
-    detail::Worker* const worker = detail::Worker::current();
-    if (worker != nullptr && worker->scheduler().stopping()) {
-      detail::choice_after(detail::Act::kSleep);
-      return std::unexpected(Errc::kCancelled);
-    }
-    if (deadline.ns() <= detail::now_ns()) {
-      detail::choice_after(detail::Act::kSleep);
-      return {};
-    }
-    const auto reason = detail::wait_on(word, deadline, detail::Cancellable::kYes);
-    if (reason == WakeReason::kTimedOut) return {};
-    if (reason == WakeReason::kCancelled) return std::unexpected(Errc::kCancelled);
-  }
-}
-
-std::uint64_t id() noexcept {
-  detail::Worker* const worker = detail::Worker::current();
-  return worker == nullptr || worker->fiber() == nullptr ? 0 : worker->fiber()->id;
-}
-
-std::string_view name() noexcept {
-  detail::Worker* const worker = detail::Worker::current();
-  return worker == nullptr || worker->fiber() == nullptr ? "" : worker->fiber()->name();
-}
-
-}  // namespace rearm::this_fiber

@@ -42,6 +42,12 @@ struct Leave {
 // Numbers for `count` fibers, never used before in this process; returns the first.
 [[nodiscard]] std::uint64_t reserve_fiber_ids(std::uint64_t count) noexcept;
 
+// Lets the fiber begin with its task when it is first switched to.
+void make_ready_to_begin(Fiber& fiber) noexcept;
+
+// The exception that an ended fiber left, and nobody can receive, ends the process with a sentence.
+void lose_exception(const Fiber& fiber);
+
 class alignas(64) Fiber {
  public:
   Fiber(Scheduler& owner, Stack& own_stack, std::uint64_t number, const SpawnOptions& options,

@@ -55,6 +55,8 @@ class Scheduler {
   [[nodiscard]] Runtime& runtime() noexcept { return runtime_; }
   [[nodiscard]] PollerCore& poller() noexcept { return *poller_; }
   [[nodiscard]] StackPool& stacks() noexcept { return stacks_.usual(); }
+  // Null: no memory for one.
+  [[nodiscard]] StackPool* stacks_of_size(std::size_t bytes) { return stacks_.of_size(bytes); }
   [[nodiscard]] IdleWorkers& idle() noexcept { return idle_; }
   [[nodiscard]] std::span<const std::unique_ptr<Processor>> processors() const noexcept {
     return processors_;
@@ -71,8 +73,8 @@ class Scheduler {
 
   // --- Fibers. ---
 
-  [[nodiscard]] Result<Fiber*> spawn(const TaskSpec& spec, const SpawnOptions& options,
-                                     const std::source_location& site);
+  // A fiber was spawned that no worker of this scheduler counts. Before it can be found.
+  void count_spawned_outside() noexcept { spawned_outside_.fetch_add(1, kRelease); }
   // Destroys what an ended fiber left, and gives back what it occupied.
   void bury(Fiber& fiber);
   // Ends run() if no fiber is left. A worker calls this when it has nothing else to do.
@@ -137,7 +139,7 @@ class Scheduler {
 
   void request_stop();
   [[nodiscard]] bool stopping() const noexcept {
-    return stopping_.load(kSeqCst);  // Pairs with request_stop(); see wait_on() in fiber.cc.
+    return stopping_.load(kSeqCst);  // Pairs with request_stop(); see wait_on().
   }
   [[nodiscard]] bool finished() const noexcept { return finished_.load(kSeqCst); }
 

@@ -74,7 +74,7 @@ MUTANTS = [
          ('} else if (found.closed && fiber.task != nullptr) {',
           '} else if (found.closed && false) {'),
      ]),
-    ('join-nobody', 'src/sched/fiber.cc',
+    ('join-nobody', 'src/sched/join.cc',
      'a handle that was joined before is joined', [
          ('      awaited != nullptr,\n',
           '      awaited != nullptr || true,\n'),
@@ -87,7 +87,7 @@ MUTANTS = [
           '  Worker::wake(*waiter);\n'
           '  return worker.exit(self, nullptr, &settle_joined);'),
      ]),
-    ('join-put-back', 'src/sched/fiber.cc',
+    ('join-put-back', 'src/sched/join.cc',
      'a second join waits for ever: the end was consumed by the first', [
          ('    if (reason == WakeReason::kReady) {\n'
           '      fiber.done.put_back();\n',
@@ -133,7 +133,7 @@ MUTANTS = [
           '  publish_earliest();',
           '  root_ = meld(root_, &timer);'),
      ]),
-    ('sleep-second-look', 'src/sched/fiber.cc',
+    ('sleep-second-look', 'src/sched/wait.cc',
      'R20: a sleep slips past request_stop()', [
          ('if (cancellable == Cancellable::kYes && worker.scheduler().stopping()) {',
           'if (cancellable == Cancellable::kYes && worker.scheduler().stopping() && '
@@ -314,7 +314,7 @@ MUTANTS = [
           'if (self.state == kRunning) self.state = kYielded;\n'
           '  if (self.state == kParked) {'),
      ]),
-    ('control-join-unseen', 'src/sched/fiber.cc',
+    ('control-join-unseen', 'src/sched/join.cc',
      'nobody comes before a join that may time out', [
          ('deadline.is_never() ? announce_join(fiber) : choice_before_join(fiber);',
           'announce_join(fiber);'),

@@ -1,0 +1,55 @@
+// Joining: what the holder of a handle can do.
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/wait_word.h"
+#include "rearm/fiber.h"
+#include "sched/control.h"
+#include "sched/fiber.h"
+#include "sched/scheduler.h"
+#include "sched/wait.h"
+
+namespace rearm::detail {
+
+bool wait_for_end(Fiber* awaited, Deadline deadline) noexcept {
+  REARM_CHECK(
+      awaited != nullptr,
+      "join() or wait() was called on a handle that has no fiber: it was joined or detached "
+      "before, moved from, or never had one");
+  Fiber& fiber = *awaited;
+  if (deadline.is_standing()) deadline = Deadline::never();
+  deadline.is_never() ? announce_join(fiber) : choice_before_join(fiber);
+  for (;;) {
+    switch (fiber.done.prepare()) {
+      case WaitWord::Prepared::kReady:
+        fiber.done.put_back();
+        choice_after(Act::kJoin);
+        return true;
+      case WaitWord::Prepared::kPark: break;
+      case WaitWord::Prepared::kBusy:
+      case WaitWord::Prepared::kClosed:
+        check_failed("two threads joined the same fiber", __FILE__, __LINE__);
+    }
+    const auto reason = wait_on(fiber.done, deadline, Cancellable::kNo);
+    if (reason == WakeReason::kReady) {
+      fiber.done.put_back();
+      return true;
+    }
+    if (reason == WakeReason::kTimedOut) return false;
+    if (!deadline.is_never() && deadline.ns() <= now_ns()) return false;
+    // A stopping runtime does not cancel joins: the fiber that is waited for is cancelled.
+  }
+}
+
+Task& task_of(Fiber& fiber) noexcept { return *fiber.task; }
+
+std::uint64_t id_of(const Fiber& fiber) noexcept { return fiber.id; }
+
+void release(Fiber& fiber) { fiber.scheduler.bury(fiber); }
+
+void detach(Fiber& fiber) {
+  if (!fiber.done.close().ready) return;  // It will bury itself.
+  if (fiber.task->error) lose_exception(fiber);
+  fiber.scheduler.bury(fiber);
+}
+
+}  // namespace rearm::detail

@@ -1,0 +1,61 @@
+// What a fiber may ask of itself; a plain thread gets what std::this_thread would do.
+#include <thread>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/wait_word.h"
+#include "rearm/fiber.h"
+#include "sched/control.h"
+#include "sched/scheduler.h"
+#include "sched/timers.h"
+#include "sched/wait.h"
+#include "sched/worker.h"
+
+namespace rearm::this_fiber {
+
+void yield() noexcept {
+  detail::Worker* const worker = detail::Worker::current();
+  if (worker == nullptr || worker->fiber() == nullptr) {
+    std::this_thread::yield();
+  } else {
+    detail::announce_yield();
+    worker->yield();
+  }
+}
+
+Result<void> sleep_until(Deadline deadline) noexcept {
+  // Even a sleep for ever needs a timer, for request_stop() to end.
+  if (deadline.is_standing() || deadline.is_never()) {
+    deadline = Deadline::at_ns(detail::Timers::kNever - 1);
+  }
+  detail::announce(detail::Act::kSleep);
+  detail::WaitWord word;  // Nobody publishes into it: only the timer ends the wait.
+  for (;;) {
+    const detail::WaitWord::Prepared prepared = word.prepare();
+    REARM_CHECK(prepared == detail::WaitWord::Prepared::kPark, "a sleep was disturbed");
+    detail::Worker* const worker = detail::Worker::current();
+    if (worker != nullptr && worker->scheduler().stopping()) {
+      detail::choice_after(detail::Act::kSleep);
+      return std::unexpected(Errc::kCancelled);
+    }
+    if (deadline.ns() <= detail::now_ns()) {
+      detail::choice_after(detail::Act::kSleep);
+      return {};
+    }
+    const auto reason = detail::wait_on(word, deadline, detail::Cancellable::kYes);
+    if (reason == WakeReason::kTimedOut) return {};
+    if (reason == WakeReason::kCancelled) return std::unexpected(Errc::kCancelled);
+  }
+}
+
+std::uint64_t id() noexcept {
+  detail::Worker* const worker = detail::Worker::current();
+  return worker == nullptr || worker->fiber() == nullptr ? 0 : worker->fiber()->id;
+}
+
+std::string_view name() noexcept {
+  detail::Worker* const worker = detail::Worker::current();
+  return worker == nullptr || worker->fiber() == nullptr ? "" : worker->fiber()->name();
+}
+
+}  // namespace rearm::this_fiber

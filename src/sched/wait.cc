@@ -1,0 +1,62 @@
+#include "sched/wait.h"
+
+#include "base/clock.h"
+#include "base/thread_parker.h"
+#include "sched/fiber.h"
+#include "sched/scheduler.h"
+#include "sched/timers.h"
+#include "sched/worker.h"
+
+namespace rearm::detail {
+namespace {
+
+std::optional<WakeReason> outcome(WaitWord::Committed committed, const Waiter& waiter) {
+  switch (committed) {
+    case WaitWord::Committed::kParked: return waiter.reason();
+    case WaitWord::Committed::kConsumed: return WakeReason::kReady;
+    case WaitWord::Committed::kDisturbed: break;
+  }
+  return std::nullopt;
+}
+
+[[gnu::noinline]] std::optional<WakeReason> wait_as_thread(WaitWord& word, Deadline deadline) {
+  ThreadParker parker;
+  Parked waiter(parker);
+  const WaitWord::Committed committed = word.commit(waiter);
+  if (committed == WaitWord::Committed::kParked && !parker.park(deadline)) {
+    if (word.withdraw() != nullptr) return WakeReason::kTimedOut;
+    parker.park();  // Somebody has taken the waiter already and is about to unpark.
+  }
+  return outcome(committed, waiter);
+}
+
+// Apart, so that the frame of a wait without a deadline, which is what most fibers park in, has no
+// room for a timer: what a park touches, waking touches again, long after it has left the cache.
+[[gnu::noinline]] std::optional<WakeReason> wait_with_timer(Worker& worker, WaitWord& word,
+                                                            Deadline deadline,
+                                                            Cancellable cancellable) {
+  Parked waiter(*worker.fiber());
+  Timer timer(word);
+  Timers& timers = worker.processor().timers;
+  timers.start(timer, deadline.ns());
+  worker.scheduler().timer_started(deadline.ns());
+  // Start first, then look: pairs with request_stop(), which sets the flag and then ends timers.
+  if (cancellable == Cancellable::kYes && worker.scheduler().stopping()) {
+    static_cast<void>(word.withdraw());  // The park below fails, and the caller looks again.
+  }
+  const WaitWord::Committed committed = worker.park(word, waiter);
+  timers.stop(timer);  // Of the processor where it was started, whoever holds that now.
+  return outcome(committed, waiter);
+}
+
+}  // namespace
+
+std::optional<WakeReason> wait_on(WaitWord& word, Deadline deadline, Cancellable cancellable) {
+  Worker* const worker = Worker::current();
+  if (worker == nullptr || worker->fiber() == nullptr) return wait_as_thread(word, deadline);
+  if (!deadline.is_never()) return wait_with_timer(*worker, word, deadline, cancellable);
+  Parked waiter(*worker->fiber());
+  return outcome(worker->park(word, waiter), waiter);
+}
+
+}  // namespace rearm::detail
