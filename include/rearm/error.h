@@ -21,8 +21,9 @@
 
 namespace rearm {
 
-// The library's own outcomes. `kTimedOut`, `kCancelled`, `kNotSupported` and `kInvalidArgument`
-// also compare equal to their std::errc counterparts.
+// The library's own outcomes. `kTimedOut`, `kCancelled`, `kNotSupported`, `kInvalidArgument` and
+// `kDeadlock` (std::errc::resource_deadlock_would_occur) also compare equal to their std::errc
+// counterparts.
 enum class Errc {
   kClosed = 1,       // The object was closed, before or during the call.
   kTimedOut,         // The deadline passed first.
@@ -35,6 +36,7 @@ enum class Errc {
   kWrongRuntime,     // The descriptor belongs to another runtime than the calling fiber.
   kUnknownBackend,   // No backend of that name is in this build; Poller::backends() lists them.
   kStacksExhausted,  // No memory or address space for another fiber stack.
+  kDeadlock,         // The join could not end: the fiber would wait for its own end.
 };
 
 // The category of Errc, named "rearm".

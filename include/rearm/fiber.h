@@ -11,7 +11,7 @@
 //
 // Exceptions. One that leaves the fiber's function is carried to whoever joins it. If nobody can
 // any more (the handle was detached or dropped), it ends the process with a sentence that names
-// the fiber and the line that spawned it.
+// the fiber and the line that spawned it. One that leaves the first fiber comes out of run().
 #pragma once
 
 #include <chrono>
@@ -100,7 +100,7 @@ struct TaskOf final : Task {
                                    const SpawnOptions& options, const std::source_location& site);
 [[noreturn]] void throw_spawn_error(std::error_code error);
 // Stops the process if there is no fiber.
-[[nodiscard]] bool wait_for_end(Fiber* fiber, Deadline deadline) noexcept;
+[[nodiscard]] bool wait_for_end(Fiber* fiber, Deadline deadline);
 // The three below take a fiber that a JoinHandle owns.
 [[nodiscard]] Task& task_of(Fiber& fiber) noexcept;
 void release(Fiber& fiber);  // After the end.
@@ -136,6 +136,8 @@ class [[nodiscard("dropping the handle detaches the fiber; say detach() to mean 
 
   // Waits until the fiber has ended; returns what it returned or throws what it threw. May park; a
   // plain thread blocks. REQUIRES: joinable(); afterwards it is not.
+  // Throws std::system_error (Errc::kDeadlock) if it could not end: the fiber that is joined is the
+  // calling one, or waits for it in turn, by joins of its own. Then the handle stays joinable.
   R join() {
     (void)wait(Deadline::never());
     detail::Fiber& fiber = *std::exchange(fiber_, nullptr);
@@ -149,10 +151,9 @@ class [[nodiscard("dropping the handle detaches the fiber; say detach() to mean 
   }
 
   // Waits until the fiber has ended or the deadline has passed; returns whether it has ended. May
-  // park; a plain thread blocks. A standing deadline means never. REQUIRES: joinable().
-  [[nodiscard]] bool wait(Deadline deadline) noexcept {
-    return detail::wait_for_end(fiber_, deadline);
-  }
+  // park; a plain thread blocks. A standing deadline means never. REQUIRES: joinable(). Throws as
+  // join() does where the deadline is never.
+  [[nodiscard]] bool wait(Deadline deadline) { return detail::wait_for_end(fiber_, deadline); }
 
   // Lets the fiber go its own way. The runtime still waits for it before run() returns. What it
   // returns is destroyed on its own stack; if it has ended already, here.

@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <source_location>
 #include <string_view>
 #include <type_traits>
@@ -69,6 +68,12 @@ class Runtime {
     // A fiber that overflows its stack is named on standard error before the process dies, by a
     // handler for SIGSEGV and SIGBUS that passes every other fault on to the handler before it.
     bool report_stack_overflow = true;
+
+    // An exception that leaves the function given to run() stops the run, as request_stop() does,
+    // so that run() throws it as soon as the other fibers have ended. False: they go on as if the
+    // function had returned; run() throws when the last of them has ended, and until then a line
+    // on standard error says what was thrown.
+    bool stop_on_exception = true;
   };
 
   // Counters. Relaxed: exact only when nothing else runs.
@@ -90,10 +95,14 @@ class Runtime {
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
   // REQUIRES: no run() in progress and no fiber left. Descriptors that are still open are closed.
+  // Once exit() has been called or main() has returned, which destroys static runtimes whatever
+  // runs on them, it does nothing: the fibers go on until the process is gone, and its status stays
+  // as it was given.
   ~Runtime();
 
   // Runs `function` as the first fiber, on this thread and on workers - 1 others, until it and
-  // every fiber that was spawned have ended. Then returns what it returned or throws what it threw.
+  // every fiber that was spawned have ended. Then returns what it returned or throws what it threw;
+  // see Options::stop_on_exception.
   // May be called again afterwards. Blocks the calling thread. Plain threads that wait for a
   // descriptor of this runtime when the run ends, or begin to before the next one, get
   // Errc::kCancelled: nobody would wake them. Before the first run they wait. Throws
@@ -106,7 +115,7 @@ class Runtime {
   auto run(F&& function, const std::source_location& site = std::source_location::current()) {
     const Threads threads(*this);
     auto first = spawn(std::forward<F>(function), {.name = "main"}, site);
-    run_until_idle();
+    run_until_idle(*first.fiber_);
     return first.join();
   }
 
@@ -156,9 +165,9 @@ class Runtime {
 
   void start_threads();
   void stop_threads();
-  void run_until_idle();
+  void run_until_idle(const detail::Fiber& first);
 
-  std::unique_ptr<detail::Scheduler> scheduler_;
+  detail::Scheduler* const scheduler_;
 };
 
 }  // namespace rearm

@@ -108,11 +108,11 @@ struct Report {
 // A run that fails before its end (`body` threw, nobody can go on, too many steps) is stopped
 // (Runtime::request_stop): waits end with Errc::kCancelled, and its fibers unwind; what fibers
 // throw from then on, and nobody receives, is dropped. If they do not end even then, because they
-// wait for each other's end or ignore Errc::kCancelled, the failure is printed and the process
-// aborts. If the process dies in a run (an assertion, a fault, an exception in a detached fiber),
-// on this thread, the schedule is printed first, by handlers for SIGABRT, SIGSEGV, SIGBUS, SIGFPE
-// and SIGILL that are there during the call only. `site` is shown as the place where the first
-// fiber was spawned.
+// wait for what a stop does not end, or ignore Errc::kCancelled, the failure is printed and the
+// process aborts. If the process dies in a run (an assertion, a fault, an exception in a detached
+// fiber), on this thread, the schedule is printed first, by handlers for SIGABRT, SIGSEGV, SIGBUS,
+// SIGFPE and SIGILL that are there during the call only. `site` is shown as the place where the
+// first fiber was spawned.
 //
 // If the environment variable REARM_SCHEDULE is set, that schedule is replayed, once, instead.
 // Blocks the calling thread; several threads may each explore something. REQUIRES: not on a fiber.

@@ -59,6 +59,7 @@ class Category final : public std::error_category {
       case Errc::kUnknownBackend:
         return "no backend of that name in this build; Poller::backends() has the names";
       case Errc::kStacksExhausted: return "no memory or address space for another fiber stack";
+      case Errc::kDeadlock: return "deadlock: the join could not end";
     }
     return "unknown error " + std::to_string(value);
   }
@@ -69,6 +70,7 @@ class Category final : public std::error_category {
       case Errc::kCancelled: return std::errc::operation_canceled;
       case Errc::kNotSupported: return std::errc::not_supported;
       case Errc::kInvalidArgument: return std::errc::invalid_argument;
+      case Errc::kDeadlock: return std::errc::resource_deadlock_would_occur;
       default: return std::error_condition(value, *this);
     }
   }

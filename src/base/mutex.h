@@ -11,6 +11,7 @@
 //   IdleWorkers::mu_
 //   StackPool::mu_
 //   ThreadParker::mu_
+//   JoinRing::mu_
 //
 // All others are leaves that are taken alone. Debug builds check it: locking while holding another
 // lock stops the process unless the inner one was made with Nesting::kBelowAnother, and so does

@@ -122,6 +122,13 @@ class WaitWord {
   // (also sequentially consistent) is seen by whoever consumes the event after it.
   [[nodiscard]] bool is_ready() const noexcept { return word_.load(kSeqCst) == kReady; }
 
+  // Whether somebody waits here, or has decided to. Sequentially consistent: of two who prepare on
+  // each other's words and then look at their own, one sees the other.
+  [[nodiscard]] bool is_awaited() const noexcept {
+    const std::uintptr_t word = word_.load(kSeqCst);
+    return word == kParking || is_waiter(word);
+  }
+
   // Ends a wait that is under way without leaving a trace for the next one: a deadline,
   // a cancellation, a changed deadline. Returns the waiter if one was parked.
   [[nodiscard]] Waiter* withdraw() noexcept {

@@ -100,7 +100,8 @@ class Chooser {
   [[nodiscard]] virtual std::optional<std::size_t> choose(const Choice& choice) = 0;
   // Nobody can go on, and nothing came from outside. The run will be stopped.
   virtual void deadlock() = 0;
-  // The run was stopped, and its fibers do not end, or wait for each other's end. Must not return.
+  // The run was stopped, and its fibers do not end, or wait for what a stop does not end. Must not
+  // return.
   virtual void cannot_stop() = 0;
 };
 

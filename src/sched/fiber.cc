@@ -11,22 +11,43 @@
 namespace rearm::detail {
 namespace {
 
-[[noreturn]] void die_saying(const Fiber& fiber, const char* what) {
-  std::fprintf(stderr, "rearm: fiber %llu \"%.*s\", spawned at %s:%u, was detached and threw: %s\n",
-               static_cast<unsigned long long>(fiber.id), static_cast<int>(fiber.name().size()),
-               fiber.name().data(), fiber.site.file_name(),
-               static_cast<unsigned>(fiber.site.line()), what);
+// Writes one line about an exception of the fiber. The text is not copied: memory may be what was
+// missing.
+void say(const Fiber& fiber, const char* did, const std::exception_ptr& error, const char* and_so) {
+  const auto print = [&](const char* what) {
+    std::fprintf(stderr, "rearm: fiber %llu \"%.*s\", spawned at %s:%u, %s: %s%s\n",
+                 static_cast<unsigned long long>(fiber.id), static_cast<int>(fiber.name().size()),
+                 fiber.name().data(), fiber.site.file_name(),
+                 static_cast<unsigned>(fiber.site.line()), did, what, and_so);
+  };
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& exception) {
+    print(exception.what());
+  } catch (...) {
+    print("something that is not a std::exception");
+  }
+}
+
+// An exception that nobody can receive.
+[[noreturn]] void die_of_exception(const Fiber& fiber) {
+  // It may be the consequence of another one, which run() will not come to throw.
+  if (const Fiber* const first = fiber.scheduler.first_threw(); first != nullptr) {
+    say(*first, "threw", first->task->error, "; that stopped the run");
+  }
+  say(fiber, "was detached and threw", fiber.task->error, "");
   std::abort();
 }
 
-// An exception that nobody can receive. Its text is not copied: memory may be what was missing.
-[[noreturn]] void die_of_exception(const Fiber& fiber) {
-  try {
-    std::rethrow_exception(fiber.task->error);
-  } catch (const std::exception& exception) {
-    die_saying(fiber, exception.what());
-  } catch (...) {
-    die_saying(fiber, "something that is not a std::exception");
+// The first fiber's exception. run() cannot throw it before the others have ended.
+void first_threw(Fiber& self) {
+  Scheduler& scheduler = self.scheduler;
+  if (scheduler.stops_on_exception()) {
+    scheduler.set_first_threw(self);
+    scheduler.request_stop();
+  } else if (scheduler.stats().fibers_alive > 1) {
+    say(self, "threw", self.task->error,
+        "; run() throws it when the other fibers have ended (Runtime::Options::stop_on_exception)");
   }
 }
 
@@ -112,6 +133,7 @@ StackContext::Exit fiber_main(void* message) {
     task.run(task);
   } catch (...) {
     task.error = std::current_exception();
+    if (self.scheduler.is_first(self)) first_threw(self);
   }
   if (self.done.is_closed()) drop_result(self);
   return leave_for_good(*Worker::current(), self);

@@ -20,6 +20,7 @@
 #include <source_location>
 #include <string_view>
 
+#include "base/atomic.h"
 #include "base/thread_parker.h"
 #include "base/wait_word.h"
 #include "rearm/fiber.h"
@@ -50,9 +51,9 @@ void lose_exception(const Fiber& fiber);
 
 class alignas(64) Fiber {
  public:
-  Fiber(Scheduler& owner, Stack& own_stack, std::uint64_t number, const SpawnOptions& options,
-        const std::source_location& where) noexcept
-      : scheduler(owner), stack(own_stack), id(number), site(where) {
+  Fiber(Scheduler& owner, Stack& own_stack, std::uint64_t number, std::uint32_t spawn_depth,
+        const SpawnOptions& options, const std::source_location& where) noexcept
+      : scheduler(owner), stack(own_stack), id(number), site(where), depth(spawn_depth) {
     name_bytes = static_cast<std::uint8_t>(options.name.copy(name_text.data(), name_text.size()));
   }
   Fiber(const Fiber&) = delete;
@@ -72,6 +73,9 @@ class alignas(64) Fiber {
   Stack& stack;
   const std::uint64_t id;
   const std::source_location site;
+  // The fiber that joins this one without a deadline, or has done so; see join_ring.h.
+  Atomic<Fiber*> joiner{nullptr};
+  const std::uint32_t depth;  // In the tree of spawning: what a plain thread spawned is at 0.
   std::uint32_t control_number = 0;  // In a run under control (control.h); 0: in none.
   std::array<char, 31> name_text;
   std::uint8_t name_bytes;

@@ -1,16 +1,40 @@
 // Joining: what the holder of a handle can do.
+#include <optional>
+#include <string>
+#include <system_error>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/wait_word.h"
 #include "rearm/fiber.h"
 #include "sched/control.h"
 #include "sched/fiber.h"
+#include "sched/join_ring.h"
 #include "sched/scheduler.h"
 #include "sched/wait.h"
+#include "sched/worker.h"
 
 namespace rearm::detail {
+namespace {
 
-bool wait_for_end(Fiber* awaited, Deadline deadline) noexcept {
+std::string in_words(const Fiber& fiber) {
+  return "fiber " + std::to_string(fiber.id) + " \"" + std::string(fiber.name()) +
+         "\", spawned at " + fiber.site.file_name() + ":" + std::to_string(fiber.site.line());
+}
+
+[[noreturn]] void throw_deadlock(const Fiber& joined) {
+  const Fiber& self = *Worker::current()->fiber();
+  throw std::system_error(
+      Errc::kDeadlock,
+      "rearm: " + in_words(self) +
+          (&self == &joined ? ", joined itself"
+                            : ", joined " + in_words(joined) +
+                                  ", which waits, by its own join, for the former"));
+}
+
+}  // namespace
+
+bool wait_for_end(Fiber* awaited, Deadline deadline) {
   REARM_CHECK(
       awaited != nullptr,
       "join() or wait() was called on a handle that has no fiber: it was joined or detached "
@@ -18,6 +42,11 @@ bool wait_for_end(Fiber* awaited, Deadline deadline) noexcept {
   Fiber& fiber = *awaited;
   if (deadline.is_standing()) deadline = Deadline::never();
   deadline.is_never() ? announce_join(fiber) : choice_before_join(fiber);
+  std::optional<JoinRing> ring;
+  if (deadline.is_never() && !fiber.done.is_ready()) {
+    Worker* const worker = Worker::current();
+    if (worker != nullptr && worker->fiber() != nullptr) ring.emplace(*worker->fiber(), fiber);
+  }
   for (;;) {
     switch (fiber.done.prepare()) {
       case WaitWord::Prepared::kReady:
@@ -29,6 +58,7 @@ bool wait_for_end(Fiber* awaited, Deadline deadline) noexcept {
       case WaitWord::Prepared::kClosed:
         check_failed("two threads joined the same fiber", __FILE__, __LINE__);
     }
+    if (ring && ring->is_closed()) throw_deadlock(fiber);
     const auto reason = wait_on(fiber.done, deadline, Cancellable::kNo);
     if (reason == WakeReason::kReady) {
       fiber.done.put_back();

@@ -1,19 +1,23 @@
 #include "rearm/runtime.h"
 
+#include "base/process_exit.h"
 #include "sched/control.h"
 #include "sched/scheduler.h"
 #include "sched/worker.h"
 
 namespace rearm {
 
-Runtime::Runtime(const Options& options)
-    : scheduler_(std::make_unique<detail::Scheduler>(*this, options)) {}
+Runtime::Runtime(const Options& options) : scheduler_(new detail::Scheduler(*this, options)) {}
 
-Runtime::~Runtime() = default;
+Runtime::~Runtime() {
+  // exit() destroys a static runtime while its fibers run, perhaps on the stack of one of them, and
+  // its workers go on until the process is gone.
+  if (!detail::ProcessExit::has_begun()) delete scheduler_;
+}
 
 void Runtime::start_threads() { scheduler_->start_threads(); }
 void Runtime::stop_threads() { scheduler_->stop_threads(); }
-void Runtime::run_until_idle() { scheduler_->run(); }
+void Runtime::run_until_idle(const detail::Fiber& first) { scheduler_->run(first); }
 
 void Runtime::request_stop() noexcept {
   const detail::ChoicesAround choices(detail::Act::kStop);

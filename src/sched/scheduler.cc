@@ -6,6 +6,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -84,6 +85,7 @@ Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
       stacks_(checked(options).stack_bytes, options.guard_bytes),
       poller_(open_poller(options.backend)),
       report_stack_overflow_(options.report_stack_overflow),
+      stop_on_exception_(options.stop_on_exception),
       cpus_(options.cpus),
       thread_name_(options.thread_name),
       on_worker_start_(options.on_worker_start) {
@@ -119,6 +121,8 @@ Runtime::Stats Scheduler::stats() const {
 void Scheduler::start_threads() {
   REARM_CHECK(Worker::current() == nullptr, "Runtime::run() was called on a fiber");
   REARM_CHECK(threads_ == nullptr, "Runtime::run() was called while it is in progress");
+  // Once more, as late as can be: see the limits in base/process_exit.h.
+  if (!std::exchange(watches_runs_, true)) ProcessExit::watch();
   auto threads = std::make_unique<Threads>();
   for (std::size_t i = 0; i < processors_.size(); ++i) {
     threads->workers.push_back(std::make_unique<Worker>(*this, *processors_[i]));
@@ -162,7 +166,8 @@ void Scheduler::stop_threads() {
   monitor_.stop();
 }
 
-void Scheduler::run() {
+void Scheduler::run(const Fiber& first) {
+  first_ = &first;  // The threads that see it are released below.
   // The last run's end refused the waits of plain threads. A request to stop refuses them, too: of
   // one that came before this run, or comes just now, what the first line undoes is done again.
   poller_->allow_waits();
@@ -178,6 +183,8 @@ void Scheduler::run() {
   WaiterList left = poller_->cancel_all(WakeReason::kCancelled);
   Worker::wake(left);
   stopping_.store(false, kSeqCst);
+  first_ = nullptr;
+  first_threw_.store(nullptr, kRelaxed);
 }
 
 void Scheduler::set_control(Control* control) {

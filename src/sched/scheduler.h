@@ -31,6 +31,7 @@
 
 #include "base/atomic.h"
 #include "base/mutex.h"
+#include "base/process_exit.h"
 #include "poller/poller_core.h"
 #include "rearm/runtime.h"
 #include "sched/fiber.h"
@@ -69,10 +70,27 @@ class Scheduler {
   // std::bad_alloc; what follows allocates nothing.
   void start_threads();
   void stop_threads();  // If run() was not called after all.
-  void run();
+  // Until all fibers have ended; `first` is the one whose exception run() will throw.
+  void run(const Fiber& first);
+
+  // Whether the fiber is the first one of the run in progress; and what its exception does.
+  [[nodiscard]] bool is_first(const Fiber& fiber) const noexcept { return &fiber == first_; }
+  [[nodiscard]] bool stops_on_exception() const noexcept { return stop_on_exception_; }
+  // The first fiber has stopped the run by an exception: the fiber, or nullptr. By any fiber.
+  void set_first_threw(const Fiber& first) noexcept {
+    first_threw_.store(&first, kRelease);  // Pairs with first_threw(): its exception is there.
+  }
+  [[nodiscard]] const Fiber* first_threw() const noexcept { return first_threw_.load(kAcquire); }
 
   // --- Fibers. ---
 
+  // Before a plain thread spawns a fiber. From then on the exit of the process is known of when
+  // this scheduler's runtime is destroyed.
+  void watch_exit() noexcept {
+    if (!watches_spawns_.load(kRelaxed) && !watches_spawns_.exchange(true, kRelaxed)) {
+      ProcessExit::watch();
+    }
+  }
   // A fiber was spawned that no worker of this scheduler counts. Before it can be found.
   void count_spawned_outside() noexcept { spawned_outside_.fetch_add(1, kRelease); }
   // Destroys what an ended fiber left, and gives back what it occupied.
@@ -181,6 +199,7 @@ class Scheduler {
   std::unique_ptr<PollerCore> poller_;
   std::vector<std::unique_ptr<Processor>> processors_;
   const bool report_stack_overflow_;
+  const bool stop_on_exception_;
   const std::vector<unsigned> cpus_;
   const std::string thread_name_;
   const std::function<void(std::size_t)> on_worker_start_;
@@ -199,6 +218,11 @@ class Scheduler {
   Atomic<std::uint32_t> end_checks_{0};
   Atomic<bool> stopping_{false};
   Atomic<bool> finished_{false};
+
+  const Fiber* first_ = nullptr;  // While run() is in progress.
+  Atomic<const Fiber*> first_threw_{nullptr};
+  Atomic<bool> watches_spawns_{false};
+  bool watches_runs_ = false;
 
   Control* control_ = nullptr;
   Monitor monitor_{*this};            // Runs only where there are several workers.

@@ -23,7 +23,9 @@ std::uintptr_t align_down(std::uintptr_t address, std::size_t alignment) noexcep
 Result<Fiber*> spawn_on(Scheduler& scheduler, const TaskSpec& spec, const SpawnOptions& options,
                         const std::source_location& site) {
   Worker* worker = Worker::current();
+  const Fiber* const spawner = worker == nullptr ? nullptr : worker->fiber();
   if (worker != nullptr && &worker->scheduler() != &scheduler) worker = nullptr;
+  if (worker == nullptr) scheduler.watch_exit();
   StackPool* pool = &scheduler.stacks();
   if (options.stack_bytes != 0) [[unlikely]] {
     if (options.stack_bytes > kMaxStackBytes) return std::unexpected(Errc::kInvalidArgument);
@@ -43,8 +45,9 @@ Result<Fiber*> spawn_on(Scheduler& scheduler, const TaskSpec& spec, const SpawnO
               "the function to spawn captures more than half a stack; capture a pointer instead");
   const std::uintptr_t task_at = align_down(fiber_at - spec.bytes, spec.alignment);
 
+  const std::uint32_t depth = spawner == nullptr ? 0 : spawner->depth + 1;
   auto* const fiber =
-      new (reinterpret_cast<void*>(fiber_at)) Fiber(scheduler, *stack, id, options, site);
+      new (reinterpret_cast<void*>(fiber_at)) Fiber(scheduler, *stack, id, depth, options, site);
   try {
     fiber->task = spec.construct(reinterpret_cast<void*>(task_at), spec.function);
   } catch (...) {  // The function's own copy constructor threw: the caller's exception.

@@ -143,7 +143,7 @@ void Explorer::cannot_stop() {
   print_failure();
   LastWords::say_nothing();
   detail::check_failed(
-      "the fibers of a run that was stopped do not end: they wait for each other's end, or "
+      "the fibers of a run that was stopped do not end: they wait for what a stop does not end, or "
       "go on in spite of Errc::kCancelled",
       __FILE__, __LINE__);
 }

@@ -19,7 +19,7 @@ namespace {
 constexpr Errc kAll[] = {
     Errc::kClosed,       Errc::kTimedOut,       Errc::kCancelled,       Errc::kBusy,
     Errc::kNotPollable,  Errc::kNotSupported,   Errc::kEndOfStream,     Errc::kInvalidArgument,
-    Errc::kWrongRuntime, Errc::kUnknownBackend, Errc::kStacksExhausted,
+    Errc::kWrongRuntime, Errc::kUnknownBackend, Errc::kStacksExhausted, Errc::kDeadlock,
 };
 
 TEST(Error, TheCategoryHasTheLibrarysName) { EXPECT_STREQ(error_category().name(), "rearm"); }
@@ -47,11 +47,12 @@ TEST(Error, AnUnknownValueHasASentenceToo) {
   EXPECT_EQ(error_category().message(0), "unknown error 0");
 }
 
-TEST(Error, FourCodesEqualTheirStandardConditions) {
+TEST(Error, FiveCodesEqualTheirStandardConditions) {
   EXPECT_EQ(make_error_code(Errc::kTimedOut), std::errc::timed_out);
   EXPECT_EQ(make_error_code(Errc::kCancelled), std::errc::operation_canceled);
   EXPECT_EQ(make_error_code(Errc::kNotSupported), std::errc::not_supported);
   EXPECT_EQ(make_error_code(Errc::kInvalidArgument), std::errc::invalid_argument);
+  EXPECT_EQ(make_error_code(Errc::kDeadlock), std::errc::resource_deadlock_would_occur);
 }
 
 TEST(Error, TheOthersEqualNoStandardCondition) {

@@ -40,7 +40,7 @@ static_assert(std::is_nothrow_move_constructible_v<Handle>);
 static_assert(std::is_nothrow_move_assignable_v<Handle>);
 static_assert(noexcept(std::declval<const Handle&>().joinable()));
 static_assert(noexcept(std::declval<const Handle&>().id()));
-static_assert(noexcept(std::declval<Handle&>().wait(Deadline())));
+static_assert(!noexcept(std::declval<Handle&>().wait(Deadline())));  // Errc::kDeadlock.
 static_assert(noexcept(std::declval<Handle&>().detach()));
 // Throws what the fiber threw.
 static_assert(!noexcept(std::declval<Handle&>().join()));

@@ -56,6 +56,7 @@ class WordProgram : public Program {
 [[nodiscard]] std::unique_ptr<Program> make_queue_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_idle_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_timer_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_join_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_turn_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_worker_program(std::vector<std::string> actors);
 

@@ -21,11 +21,12 @@ constexpr std::array kKinds = {
     Kind{"queue", &make_queue_program, "owner swapper thief"},
     Kind{"idle", &make_idle_program, "sleeper maker finisher"},
     Kind{"timer", &make_timer_program, "waiter expire publish restart"},
+    Kind{"join", &make_join_program, "ring deep chain"},
     Kind{"turn", &make_turn_program, "holder inject timer"},
     Kind{"workers", &make_worker_program, "worker last spawn publish report drop late"},
 };
 
-constexpr std::array<std::string_view, 49> kScenarios = {
+constexpr std::array<std::string_view, 55> kScenarios = {
     "wait/park+publish",
     "wait/park+publish+publish",
     "wait/park+publish+withdraw",
@@ -58,6 +59,12 @@ constexpr std::array<std::string_view, 49> kScenarios = {
     "timer/waiter+expire+expire",
     "timer/waiter+expire+publish",
     "timer/waiter+expire+restart",
+    "join/ring",
+    "join/ring+ring",
+    "join/deep+deep",
+    "join/ring+ring+ring",
+    "join/deep+deep+deep",
+    "join/chain+chain+chain",
     "turn/holder+inject",
     "turn/holder+timer",
     "turn/holder+holder+inject",

@@ -98,7 +98,7 @@ class TurnProgram final : public RuntimeProgram {
     const InArena in_arena;
     things_ = new TurnThings();
     for (std::size_t i = 0; i < kMaxThreads; ++i) {
-      things_->fibers[i] = std::make_unique<Fiber>(scheduler(), things_->no_stack, i,
+      things_->fibers[i] = std::make_unique<Fiber>(scheduler(), things_->no_stack, i, 0,
                                                    SpawnOptions{}, std::source_location::current());
       things_->timers[i] = std::make_unique<Timer>(things_->words[i]);
     }

@@ -93,6 +93,31 @@ MUTANTS = [
           '      fiber.done.put_back();\n',
           '    if (reason == WakeReason::kReady) {\n'),
      ]),
+    ('ring-sideways', 'src/sched/join_ring.h',
+     'the join that starts a ring is not counted, so that the one that closes it does not look', [
+         ('    if (is_sideways_) sideways_.fetch_add(1, kSeqCst);\n',
+          ''),
+     ]),
+    ('ring-withdraw', 'src/sched/join_ring.cc',
+     'a join that was told that it could not end leaves its announcement behind', [
+         ('    static_cast<void>(joined_.done.withdraw());',
+          '    // '),
+     ]),
+    ('ring-lock', 'src/sched/join_ring.cc',
+     'who leaves a ring may be gone under the look of another', [
+         ('  MutexLock lock(mu_);\n',
+          ''),
+     ]),
+    ('exit-under-fibers', 'src/sched/runtime.cc',
+     'exit() beside a static runtime aborts', [
+         ('  if (!detail::ProcessExit::has_begun()) delete',
+          '  delete'),
+     ]),
+    ('first-exception-unheard', 'src/sched/fiber.cc',
+     'the first fiber throws, and run() waits for fibers that wait', [
+         ('    scheduler.request_stop();\n',
+          ''),
+     ]),
     ('guard-pages', 'src/sched/stack.cc',
      'a guard that is no whole page, where pages are large', [
          ('.guard_bytes = round_up(kMinGuardBytes, page_bytes),',
