@@ -58,6 +58,11 @@ StackContext::Bounds frames_of(const Fiber& fiber) noexcept {
   return {.base = base, .bytes = end - reinterpret_cast<std::uintptr_t>(base)};
 }
 
+void become_ended(Fiber& fiber) noexcept {
+  fiber.state.change(Fiber::State::kRunning, Fiber::State::kEnded,
+                     "a fiber ended that did not run");
+}
+
 StackContext::Exit drop_main(void* message);
 
 // Two ways to end. settle_end: nobody waited for the fiber when it ended. settle_joined: somebody
@@ -71,6 +76,7 @@ void settle_end(Fiber& fiber) {
   Scheduler& scheduler = fiber.scheduler;
   Processor& processor = Worker::current()->processor();
   fiber.context.forget();
+  become_ended(fiber);
   const WaitWord::Found found = fiber.done.publish();
   if (found.waiter != nullptr) {
     found.waiter->set_reason(WakeReason::kReady);
@@ -78,6 +84,8 @@ void settle_end(Fiber& fiber) {
   } else if (found.closed && fiber.task != nullptr) {
     fiber.control_number = 0;  // Under control, a fiber more.
     fiber.context.make(frames_of(fiber), &drop_main);
+    fiber.state.change(Fiber::State::kEnded, Fiber::State::kQueued,
+                       "a fiber goes on after its end");
     Worker::make_ready(fiber);
     return;
   } else if (found.closed) {
@@ -89,6 +97,7 @@ void settle_end(Fiber& fiber) {
 void settle_joined(Fiber& fiber) {
   Waiter* const waiter = fiber.leave.waiter;
   fiber.context.forget();
+  become_ended(fiber);
   Processor::count_life(Worker::current()->processor().ended);
   if (waiter != nullptr) Worker::wake(*waiter);
 }

@@ -3,7 +3,7 @@
 // A Fiber lies in the topmost bytes of its own stack, the Task that it runs just below; so a fiber
 // costs one stack and nothing else, and its memory is gone when the stack is given back.
 //
-// Life. spawned -> in a run queue <-> running <-> parked -> ended -> released. After the end the
+// Life. See State. After the end the
 // stack stays until the JoinHandle has taken the result, or, if the fiber was detached, is given
 // back at once. Which of the two comes last is decided by the word `done`: the end publishes into
 // it, the handle prepares (joins) or closes (detaches) it.
@@ -20,6 +20,7 @@
 #include <source_location>
 #include <string_view>
 
+#include "base/asserted_state.h"
 #include "base/atomic.h"
 #include "base/thread_parker.h"
 #include "base/wait_word.h"
@@ -51,6 +52,19 @@ void lose_exception(const Fiber& fiber);
 
 class alignas(64) Fiber {
  public:
+  //   state     what it is doing                 who leaves it -> to what
+  //   kNew      is being spawned                 spawn.cc -> kQueued
+  //   kQueued   is in one queue, or on its way   the worker that takes it -> kRunning
+  //   kRunning  is on one worker, until its      on the arriving side: park() -> kParked, yield()
+  //             stack has been left              -> kQueued, the end -> kEnded
+  //   kParked   has left its stack, and is       whoever takes its waiter out -> kQueued; the end
+  //             committed to a word, or about    of the fiber that it joins -> kRunning
+  //             to be
+  //   kEnded    has left its stack for good      bury() -> kGone; the end, for a result that was
+  //                                              let go meanwhile -> kQueued
+  //   kGone     is about to be memory again
+  enum class State : std::uint8_t { kNew, kQueued, kRunning, kParked, kEnded, kGone };
+
   Fiber(Scheduler& owner, Stack& own_stack, std::uint64_t number, std::uint32_t spawn_depth,
         const SpawnOptions& options, const std::source_location& where) noexcept
       : scheduler(owner), stack(own_stack), id(number), site(where), depth(spawn_depth) {
@@ -79,6 +93,7 @@ class alignas(64) Fiber {
   std::uint32_t control_number = 0;  // In a run under control (control.h); 0: in none.
   std::array<char, 31> name_text;
   std::uint8_t name_bytes;
+  [[no_unique_address]] AssertedState<State> state{State::kNew};
 };
 
 #if !REARM_TSAN && !REARM_ASAN

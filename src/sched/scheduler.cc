@@ -196,6 +196,7 @@ void Scheduler::set_control(Control* control) {
 // --- Fibers. ---
 
 void Scheduler::bury(Fiber& fiber) {
+  fiber.state.change(Fiber::State::kEnded, Fiber::State::kGone, "a fiber was buried alive");
   Stack& stack = fiber.stack;
   if (fiber.task != nullptr) fiber.task->drop_result(*fiber.task);
   fiber.~Fiber();

@@ -65,6 +65,7 @@ Result<Fiber*> spawn_on(Scheduler& scheduler, const TaskSpec& spec, const SpawnO
   } else {
     scheduler.count_spawned_outside();
   }
+  fiber->state.change(Fiber::State::kNew, Fiber::State::kQueued, "a fiber was spawned twice");
   Worker::make_ready(*fiber);
   if (VirtualClock::anywhere()) [[unlikely]]
     Control::spawned(*fiber);

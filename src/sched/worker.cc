@@ -11,10 +11,22 @@
 namespace rearm::detail {
 namespace {
 
+using State = Fiber::State;
+
 thread_local constinit Worker* current_worker = nullptr;
 
 // Out of line, like current(): see there.
 [[gnu::noinline]] void set_current(Worker* worker) noexcept { current_worker = worker; }
+
+// Out of a queue.
+void begin_to_run(Fiber& fiber) noexcept {
+  fiber.state.change(State::kQueued, State::kRunning, "a fiber was run that was in no queue");
+}
+
+// Out of the word that it was parked on.
+void unpark(Fiber& fiber) noexcept {
+  fiber.state.change(State::kParked, State::kQueued, "a fiber was woken that was not parked");
+}
 
 }  // namespace
 
@@ -25,6 +37,7 @@ void Worker::run() {
   thread_ = &thread;
   set_current(this);
   while (Fiber* const fiber = find_work()) {
+    begin_to_run(*fiber);
     fiber_ = fiber;
     Processor::count(processor_.switches);
     settle(StackContext::switch_to(context_, fiber->context, thread, nullptr));
@@ -45,6 +58,7 @@ void Worker::leave_fiber(void (*settle_it)(Fiber&)) {
   Fiber& self = *fiber_;
   self.leave.settle = settle_it;
   Fiber* const next = take_next();
+  if (next != nullptr) begin_to_run(*next);
   fiber_ = next;
   StackContext& to = next == nullptr ? context_ : next->context;
   // From here on `this` may belong to another thread.
@@ -57,10 +71,12 @@ WaitWord::Committed Worker::park(WaitWord& word, Waiter& waiter) {
   self.leave.waiter = &waiter;
   self.leave.committed = WaitWord::Committed::kParked;
   leave_fiber([](Fiber& left) {
+    left.state.change(State::kRunning, State::kParked, "a fiber parked that did not run");
     const WaitWord::Committed committed = left.leave.word->commit(*left.leave.waiter);
     // After a successful commit the fiber may already be running elsewhere.
     if (committed == WaitWord::Committed::kParked) return;
     left.leave.committed = committed;
+    unpark(left);
     current()->push_ready(left);
   });
   return self.leave.committed;
@@ -72,16 +88,21 @@ void Worker::yield() {
     ++tick_;
     return;
   }
-  leave_fiber([](Fiber& left) { current()->push_back(left); });
+  leave_fiber([](Fiber& left) {
+    left.state.change(State::kRunning, State::kQueued, "a fiber yielded that did not run");
+    current()->push_back(left);
+  });
 }
 
 StackContext::Exit Worker::exit(Fiber& fiber, Fiber* next, void (*settle_it)(Fiber&)) {
   fiber.leave.settle = settle_it;
   // A joiner that goes on needs no look outside: to join again, it must park.
   if (next != nullptr) {
+    next->state.change(State::kParked, State::kRunning, "a joiner goes on that was not parked");
     Processor::count(processor_.switches);
   } else {
     next = take_next();
+    if (next != nullptr) begin_to_run(*next);
   }
   fiber_ = next;
   return {.to = next == nullptr ? &context_ : &next->context, .thread = thread_, .message = &fiber};
@@ -229,6 +250,7 @@ void Worker::wake(Waiter& waiter) {
   if (parked.thread() != nullptr) {
     parked.thread()->unpark();
   } else {
+    unpark(*parked.fiber());
     make_ready(*parked.fiber());
   }
 }
@@ -272,9 +294,12 @@ void Worker::enqueue(WaiterList& waiters) {
     auto& parked = static_cast<Parked&>(*waiter);
     if (parked.fiber() == nullptr) [[unlikely]] {
       wake(parked);
-    } else if (++pushed; !processor_.queue.push(*parked.fiber())) [[unlikely]] {
-      push_back(*parked.fiber());
+      continue;
     }
+    unpark(*parked.fiber());
+    ++pushed;
+    if (!processor_.queue.push(*parked.fiber())) [[unlikely]]
+      push_back(*parked.fiber());
   }
   poll_mark_ = processor_.queue.end();
   if (pushed > 1) scheduler_.work_added();
