@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "net/acts.h"
 #include "net/fd_access.h"
 #include "net/look.h"
 #include "net/no_sigpipe.h"
@@ -56,11 +57,11 @@ void FdAccess::Operation::leave() noexcept {
 }
 
 void FdAccess::Operation::give_way_before() const {
-  choice_before(direction_ == Direction::kRead ? Act::kRead : Act::kWrite, &descriptor_->fd);
+  choice_before(direction_ == Direction::kRead ? act::kRead : act::kWrite, &descriptor_->fd);
 }
 
 void FdAccess::Operation::give_way_after() const {
-  choice_after(direction_ == Direction::kRead ? Act::kRead : Act::kWrite);
+  choice_after(direction_ == Direction::kRead ? act::kRead : act::kWrite);
 }
 
 bool FdAccess::Operation::has_passed(std::int64_t until_ns) noexcept {
@@ -104,7 +105,12 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
       static_cast<void>(word.withdraw());  // Our own kParking, or what has come instead.
       return refused;
     }
-    if (const auto reason = wait_on(word, until, Cancellable::kYes)) return wake_error(*reason);
+    const auto reason =
+        wait_on(word, until, Cancellable::kYes,
+                {.act = direction_ == Direction::kRead ? &act::kRead : &act::kWrite,
+                 .object = descriptor.fd,
+                 .where = __builtin_return_address(0)});
+    if (reason) return wake_error(*reason);
   }
 }
 
@@ -252,7 +258,7 @@ Result<Fd> Fd::adopt(int fd, Runtime& runtime) {
 
 bool Fd::is_open() const noexcept {
   if (descriptor_ == nullptr) return false;
-  detail::choice_before(detail::Act::kLook, &descriptor_->fd);
+  detail::choice_before(detail::act::kLook, &descriptor_->fd);
   return descriptor_->lifetime.is_open(generation_);
 }
 
@@ -265,7 +271,7 @@ int Fd::native_handle() const noexcept {
 
 Result<void> Fd::close() noexcept {
   if (descriptor_ == nullptr) return std::unexpected(Errc::kClosed);
-  const detail::ChoicesAround choices(detail::Act::kClose, &descriptor_->fd);
+  const detail::ChoicesAround choices(detail::act::kClose, &descriptor_->fd);
   auto waiters = detail::PollerCore::close(*descriptor_, generation_);
   if (!waiters) return std::unexpected(waiters.error());
   detail::Worker::wake(*waiters);
@@ -274,7 +280,7 @@ Result<void> Fd::close() noexcept {
 
 Result<int> Fd::release(Flags flags) {
   if (descriptor_ == nullptr) return std::unexpected(Errc::kClosed);
-  const detail::ChoicesAround choices(detail::Act::kLetGo, &descriptor_->fd);
+  const detail::ChoicesAround choices(detail::act::kLetGo, &descriptor_->fd);
   const auto number = detail::PollerCore::remove(*descriptor_, generation_);
   if (number && flags == Flags::kRestore) {
     detail::FdFlags::restore(*number, static_cast<std::uint8_t>(traits_ >> FdAccess::kFlagsShift));

@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "base/clock.h"
+#include "net/acts.h"
 #include "net/fd_access.h"
 #include "net/look.h"
 #include "poller/fd_flags.h"
@@ -266,7 +267,7 @@ std::error_code finish_as_fiber(const Fd& fd, Deadline deadline) {
 
 Result<Fd> connect_socket(Runtime& runtime, NativeSocket socket, const SocketAddress& address,
                           std::uint8_t traits, Deadline deadline) {
-  const ChoicesAround choices(Act::kConnect);
+  const ChoicesAround choices(act::kConnect);
   const Runtime* const current = Runtime::current();
   const bool is_thread = current == nullptr;
   if (!is_thread && current != &runtime) return std::unexpected(Errc::kWrongRuntime);

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "sched/acts.h"
 #include "sched/scheduler.h"
 
 namespace rearm::detail {
@@ -97,6 +99,7 @@ void Control::look_around(Processor& processor) {
   while (Fiber* const fiber = processor.queue.pop_next()) take_in(*fiber);
   if (ran_ != nullptr && std::ranges::find(line_, ran_) == line_.end()) {
     ran_->state = Controlled::State::kParked;
+    see_wait(*ran_);
   }
   ran_ = nullptr;
 }
@@ -109,6 +112,7 @@ void Control::take_in(Fiber& fiber) {
     const bool parked = fiber.leave.committed == WaitWord::Committed::kParked;
     self.reason = parked ? fiber.leave.waiter->reason() : WakeReason::kReady;
     self.state = kWoken;
+    see_wait(self);
   } else if (&self == ran_ && self.state != kYielded && !stopped_) {
     line_.insert(line_.begin(), &self);  // It merely gave way.
     return;
@@ -137,10 +141,24 @@ Controlled& Control::of(Fiber& fiber) {
     fiber.control_number = static_cast<std::uint32_t>(fibers_.size() + 1);
     fibers_.push_back({.number = fiber.control_number,
                        .fiber = &fiber,
+                       .id = fiber.id,
                        .name = std::string(fiber.name()),
                        .site = fiber.site});
   }
   return fibers_[fiber.control_number - 1];
+}
+
+// Its record stays as it is until it goes on.
+void Control::see_wait(Controlled& self) {
+  const auto wait = self.fiber->waits.read();
+  if (!wait) return;
+  self.act = wait->what.act;
+  self.object = wait->what.object;
+  if (self.act != &act::kJoin) return;
+  // The run numbers its fibers anew; one of another runtime has no number in it.
+  const auto joined =
+      std::ranges::find(fibers_, static_cast<std::uint64_t>(self.object), &Controlled::id);
+  self.object = joined == fibers_.end() ? 0 : joined->number;
 }
 
 Controlled* Control::running() {
@@ -155,27 +173,20 @@ void Control::pass(Controlled& self, Controlled::State state) {
   Worker::current()->yield();  // Always leaves: see Worker::find_work().
 }
 
-void Control::pass_before(Act act, const int* object) {
+void Control::pass_before(const Act& act, const int* object) {
   Controlled* const self = running();
   if (self == nullptr) return;
-  self->act = act;
+  self->act = &act;
   self->object = object == nullptr ? 0 : *object;
   pass(*self, Controlled::State::kBefore);
 }
 
-void Control::pass_after(Act act) {
+void Control::pass_after(const Act& act) {
   Controlled* const self = running();
   if (self == nullptr) return;
-  self->act = act;
+  if (std::exchange(self->act, &act) != &act) self->object = 0;
   pass(*self, Controlled::State::kAfter);
-  self->act = Act::kNone;
-}
-
-void Control::announce(Act act, int object) {
-  Controlled* const self = running();
-  if (self == nullptr) return;
-  self->act = act;
-  self->object = object;
+  self->act = nullptr;
 }
 
 void Control::announce_yield() {
@@ -184,19 +195,24 @@ void Control::announce_yield() {
 
 void Control::pass_before_join(const Fiber& fiber) {
   const auto number = static_cast<int>(fiber.control_number);
-  pass_before(Act::kJoin, &number);
+  pass_before(act::kJoin, &number);
 }
 
-void Control::announce_join(const Fiber& fiber) {
-  announce(Act::kJoin, static_cast<int>(fiber.control_number));
+void Control::pass_after_join(const Fiber& fiber) {
+  Controlled* const self = running();
+  if (self == nullptr) return;
+  self->act = &act::kJoin;
+  self->object = fiber.control_number;
+  pass_after(act::kJoin);
 }
 
 void Control::spawned(Fiber& fiber) {
   Control* const control = fiber.scheduler.control();
   Controlled* const self = running();
   if (self == nullptr || self->fiber->scheduler.control() != control) return;
-  self->object = static_cast<int>(control->of(fiber).number);
-  pass_after(Act::kSpawn);
+  self->act = &act::kSpawn;
+  self->object = control->of(fiber).number;
+  pass_after(act::kSpawn);
 }
 
 bool Control::ended(Fiber& fiber) {

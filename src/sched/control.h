@@ -35,6 +35,7 @@
 #include <vector>
 
 #include "base/virtual_clock.h"
+#include "base/wait_record.h"
 #include "rearm/waiter.h"
 
 namespace rearm::detail {
@@ -42,21 +43,6 @@ namespace rearm::detail {
 class Fiber;
 class Processor;
 class Scheduler;
-
-// What a fiber does there where others may come in between.
-enum class Act : std::uint8_t {
-  kNone,
-  kSpawn,
-  kJoin,
-  kSleep,
-  kRead,
-  kWrite,
-  kConnect,
-  kLook,  // Whether it is open.
-  kLetGo,
-  kClose,
-  kStop
-};
 
 // One fiber of a run under control. Kept until the next run begins.
 struct Controlled {
@@ -74,10 +60,12 @@ struct Controlled {
 
   std::uint32_t number = 0;  // In the order of spawning, from 1.
   State state = State::kStarts;
-  Act act = Act::kNone;                    // What it is in, or has just done,
-  int object = 0;                          // to which descriptor (its number) or fiber (likewise).
+  const Act* act = nullptr;  // What it is in, or has just done; of one that is parked, what it
+                             // waits for (Fiber::waits);
+  std::int64_t object = 0;   // to which descriptor or fiber: its number.
   WakeReason reason = WakeReason::kReady;  // Of kWoken.
   Fiber* fiber = nullptr;                  // Until it has ended.
+  std::uint64_t id = 0;                    // Of the fiber.
   std::string name;
   std::source_location site;
 };
@@ -130,11 +118,10 @@ class Control {
 
   // --- What the hooks below call, of the running fiber, if it is under control. ---
 
-  [[gnu::cold]] static void pass_before(Act act, const int* object);
-  [[gnu::cold]] static void pass_after(Act act);
-  [[gnu::cold]] static void announce(Act act, int object);
+  [[gnu::cold]] static void pass_before(const Act& act, const int* object);
+  [[gnu::cold]] static void pass_after(const Act& act);
   [[gnu::cold]] static void announce_yield();
-  [[gnu::cold]] static void announce_join(const Fiber& fiber);
+  [[gnu::cold]] static void pass_after_join(const Fiber& fiber);
   [[gnu::cold]] static void pass_before_join(const Fiber& fiber);
   [[gnu::cold]] static void spawned(Fiber& fiber);
   // Returns whether the fiber is under control.
@@ -146,6 +133,7 @@ class Control {
   [[nodiscard]] static Controlled* running();
   static void pass(Controlled& self, Controlled::State state);
   Controlled& of(Fiber& fiber);
+  void see_wait(Controlled& self);
   void look_around(Processor& processor);
   void take_in(Fiber& fiber);
   [[nodiscard]] Fiber* take_out(std::size_t chosen);
@@ -168,19 +156,19 @@ class Control {
 
 // The calling fiber is about to do something that others may notice; another may go first. What it
 // is done to is read under control only: the number of a descriptor that may be closing.
-inline void choice_before(Act act, const int* object = nullptr) {
+inline void choice_before(const Act& act, const int* object = nullptr) {
   if (VirtualClock::anywhere()) [[unlikely]]
     Control::pass_before(act, object);
 }
 // It has done it; whoever noticed may overtake it.
-inline void choice_after(Act act) {
+inline void choice_after(const Act& act) {
   if (VirtualClock::anywhere()) [[unlikely]]
     Control::pass_after(act);
 }
 // Both, around a call.
 class ChoicesAround {
  public:
-  explicit ChoicesAround(Act act, const int* object = nullptr) : act_(act) {
+  explicit ChoicesAround(const Act& act, const int* object = nullptr) : act_(act) {
     choice_before(act_, object);
   }
   ChoicesAround(const ChoicesAround&) = delete;
@@ -188,27 +176,23 @@ class ChoicesAround {
   ~ChoicesAround() { choice_after(act_); }
 
  private:
-  const Act act_;
+  const Act& act_;
 };
 
-// If it parks next, it parks in this. Not a choice point.
-inline void announce(Act act) {
-  if (VirtualClock::anywhere()) [[unlikely]]
-    Control::announce(act, 0);
-}
+// If it leaves next, it yields. Not a choice point.
 inline void announce_yield() {
   if (VirtualClock::anywhere()) [[unlikely]]
     Control::announce_yield();
 }
-inline void announce_join(const Fiber& fiber) {
-  if (VirtualClock::anywhere()) [[unlikely]]
-    Control::announce_join(fiber);
-}
-
 // A join that may time out sees whether the fiber has ended.
 inline void choice_before_join(const Fiber& fiber) {
   if (VirtualClock::anywhere()) [[unlikely]]
     Control::pass_before_join(fiber);
+}
+// It was not parked, because the fiber had ended.
+inline void choice_after_join(const Fiber& fiber) {
+  if (VirtualClock::anywhere()) [[unlikely]]
+    Control::pass_after_join(fiber);
 }
 
 }  // namespace rearm::detail

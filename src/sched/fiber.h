@@ -3,16 +3,16 @@
 // A Fiber lies in the topmost bytes of its own stack, the Task that it runs just below; so a fiber
 // costs one stack and nothing else, and its memory is gone when the stack is given back.
 //
-// Life. See State. After the end the
-// stack stays until the JoinHandle has taken the result, or, if the fiber was detached, is given
-// back at once. Which of the two comes last is decided by the word `done`: the end publishes into
-// it, the handle prepares (joins) or closes (detaches) it.
+// Life. See State. After the end the stack stays until the JoinHandle has taken the result, or, if
+// the fiber was detached, is given back at once. Which of the two comes last is decided by the word
+// `done`: the end publishes into it, the handle prepares (joins) or closes (detaches) it.
 //
 // The result. Its destructor is the program's and may park; so it runs on the stack of whoever
 // holds the handle, and where there is no handle any more, on the fiber's own, before it has ended.
 //
 // Who may touch what. `context`, `task`: the worker that runs the fiber; after the end, the owner
-// of the handle. `next`: whoever has it in a list. `done`: anybody. The rest: constant.
+// of the handle. `next`: whoever has it in a list. `done`, and to read `waits`: anybody. The rest:
+// constant.
 #pragma once
 
 #include <array>
@@ -22,7 +22,9 @@
 
 #include "base/asserted_state.h"
 #include "base/atomic.h"
+#include "base/claim.h"
 #include "base/thread_parker.h"
+#include "base/wait_record.h"
 #include "base/wait_word.h"
 #include "rearm/fiber.h"
 #include "sched/stack.h"
@@ -79,11 +81,13 @@ class alignas(64) Fiber {
   StackContext context;
   Leave leave;
 
-  Fiber* next = nullptr;
-  Task* task = nullptr;  // Null once its result has been destroyed.
-  WaitWord done;
-
+  // Another: what waiting and waking touch.
   Scheduler& scheduler;
+  WaitWord done;
+  WaitRecord waits;  // What it waits for; written by wait_on().
+  Fiber* next = nullptr;
+
+  Task* task = nullptr;  // Null once its result has been destroyed.
   Stack& stack;
   const std::uint64_t id;
   const std::source_location site;
@@ -139,18 +143,22 @@ class FiberList {
   std::size_t size_ = 0;
 };
 
-// The scheduler's kind of waiter: a fiber that has left its stack, or a thread that sleeps.
+// The scheduler's kind of waiter: a fiber that has left its stack, a thread that sleeps, or what
+// stands in a place for one of these, which waits in several.
 class Parked final : public Waiter {
  public:
   explicit Parked(Fiber& fiber) noexcept : fiber_(&fiber) {}
   explicit Parked(ThreadParker& thread) noexcept : thread_(&thread) {}
+  explicit Parked(const Place& place) noexcept : place_(&place) {}
 
   [[nodiscard]] Fiber* fiber() const noexcept { return fiber_; }
   [[nodiscard]] ThreadParker* thread() const noexcept { return thread_; }
+  [[nodiscard]] const Place* place() const noexcept { return place_; }
 
  private:
   Fiber* fiber_ = nullptr;
   ThreadParker* thread_ = nullptr;
+  const Place* place_ = nullptr;
 };
 
 }  // namespace rearm::detail

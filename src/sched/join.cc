@@ -41,7 +41,7 @@ bool wait_for_end(Fiber* awaited, Deadline deadline) {
       "before, moved from, or never had one");
   Fiber& fiber = *awaited;
   if (deadline.is_standing()) deadline = Deadline::never();
-  deadline.is_never() ? announce_join(fiber) : choice_before_join(fiber);
+  if (!deadline.is_never()) choice_before_join(fiber);
   std::optional<JoinRing> ring;
   if (deadline.is_never() && !fiber.done.is_ready()) {
     Worker* const worker = Worker::current();
@@ -51,7 +51,7 @@ bool wait_for_end(Fiber* awaited, Deadline deadline) {
     switch (fiber.done.prepare()) {
       case WaitWord::Prepared::kReady:
         fiber.done.put_back();
-        choice_after(Act::kJoin);
+        choice_after_join(fiber);
         return true;
       case WaitWord::Prepared::kPark: break;
       case WaitWord::Prepared::kBusy:
@@ -59,7 +59,10 @@ bool wait_for_end(Fiber* awaited, Deadline deadline) {
         check_failed("two threads joined the same fiber", __FILE__, __LINE__);
     }
     if (ring && ring->is_closed()) throw_deadlock(fiber);
-    const auto reason = wait_on(fiber.done, deadline, Cancellable::kNo);
+    const auto reason = wait_on(fiber.done, deadline, Cancellable::kNo,
+                                {.act = &act::kJoin,
+                                 .object = static_cast<std::int64_t>(fiber.id),
+                                 .where = __builtin_return_address(0)});
     if (reason == WakeReason::kReady) {
       fiber.done.put_back();
       return true;

@@ -1,6 +1,7 @@
 #include "rearm/runtime.h"
 
 #include "base/process_exit.h"
+#include "sched/acts.h"
 #include "sched/control.h"
 #include "sched/scheduler.h"
 #include "sched/worker.h"
@@ -20,7 +21,7 @@ void Runtime::stop_threads() { scheduler_->stop_threads(); }
 void Runtime::run_until_idle(const detail::Fiber& first) { scheduler_->run(first); }
 
 void Runtime::request_stop() noexcept {
-  const detail::ChoicesAround choices(detail::Act::kStop);
+  const detail::ChoicesAround choices(detail::act::kStop);
   scheduler_->request_stop();
 }
 

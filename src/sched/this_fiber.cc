@@ -28,21 +28,22 @@ Result<void> sleep_until(Deadline deadline) noexcept {
   if (deadline.is_standing() || deadline.is_never()) {
     deadline = Deadline::at_ns(detail::Timers::kNever - 1);
   }
-  detail::announce(detail::Act::kSleep);
   detail::WaitWord word;  // Nobody publishes into it: only the timer ends the wait.
   for (;;) {
     const detail::WaitWord::Prepared prepared = word.prepare();
     REARM_CHECK(prepared == detail::WaitWord::Prepared::kPark, "a sleep was disturbed");
     detail::Worker* const worker = detail::Worker::current();
     if (worker != nullptr && worker->scheduler().stopping()) {
-      detail::choice_after(detail::Act::kSleep);
+      detail::choice_after(detail::act::kSleep);
       return std::unexpected(Errc::kCancelled);
     }
     if (deadline.ns() <= detail::now_ns()) {
-      detail::choice_after(detail::Act::kSleep);
+      detail::choice_after(detail::act::kSleep);
       return {};
     }
-    const auto reason = detail::wait_on(word, deadline, detail::Cancellable::kYes);
+    const auto reason =
+        detail::wait_on(word, deadline, detail::Cancellable::kYes,
+                        {.act = &detail::act::kSleep, .where = __builtin_return_address(0)});
     if (reason == WakeReason::kTimedOut) return {};
     if (reason == WakeReason::kCancelled) return std::unexpected(Errc::kCancelled);
   }

@@ -49,14 +49,23 @@ std::optional<WakeReason> outcome(WaitWord::Committed committed, const Waiter& w
   return outcome(committed, waiter);
 }
 
+std::optional<WakeReason> wait_without_timer(Worker& worker, WaitWord& word) {
+  Parked waiter(*worker.fiber());
+  return outcome(worker.park(word, waiter), waiter);
+}
+
 }  // namespace
 
-std::optional<WakeReason> wait_on(WaitWord& word, Deadline deadline, Cancellable cancellable) {
+std::optional<WakeReason> wait_on(WaitWord& word, Deadline deadline, Cancellable cancellable,
+                                  const WaitingFor& what) {
   Worker* const worker = Worker::current();
   if (worker == nullptr || worker->fiber() == nullptr) return wait_as_thread(word, deadline);
-  if (!deadline.is_never()) return wait_with_timer(*worker, word, deadline, cancellable);
-  Parked waiter(*worker->fiber());
-  return outcome(worker->park(word, waiter), waiter);
+  Fiber& self = *worker->fiber();
+  self.waits.begin(what, worker->known_ns());
+  const auto reason = deadline.is_never() ? wait_without_timer(*worker, word)
+                                          : wait_with_timer(*worker, word, deadline, cancellable);
+  self.waits.end();
+  return reason;
 }
 
 }  // namespace rearm::detail

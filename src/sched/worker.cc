@@ -37,6 +37,7 @@ void Worker::run() {
   thread_ = &thread;
   set_current(this);
   while (Fiber* const fiber = find_work()) {
+    known_ns_ = now_ns();
     begin_to_run(*fiber);
     fiber_ = fiber;
     Processor::count(processor_.switches);
@@ -247,11 +248,13 @@ void Worker::rest() {
 void Worker::wake(Waiter& waiter) {
   check_no_lock_held();
   auto& parked = static_cast<Parked&>(waiter);
-  if (parked.thread() != nullptr) {
-    parked.thread()->unpark();
-  } else {
+  if (parked.fiber() != nullptr) {
     unpark(*parked.fiber());
     make_ready(*parked.fiber());
+  } else if (parked.thread() != nullptr) {
+    parked.thread()->unpark();
+  } else if (Waiter* const chosen = parked.place()->arrive(parked.reason())) {
+    wake(*chosen);
   }
 }
 

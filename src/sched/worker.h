@@ -49,6 +49,10 @@ class Worker {
   // The fiber that runs, or nullptr.
   [[nodiscard]] Fiber* fiber() noexcept { return fiber_; }
 
+  // What time it was when this worker last looked for work beyond its own queue: late by what has
+  // run since. For what need not be exact, and must not cost a look at the clock.
+  [[nodiscard]] std::int64_t known_ns() const noexcept { return known_ns_; }
+
   // Runs fibers on the calling thread until the scheduler has finished.
   void run();
 
@@ -115,6 +119,7 @@ class Worker {
   std::uint32_t next_slot_streak_ = 0;
   std::uint32_t victim_ = 0;
   std::int64_t polled_ns_ = 0;
+  std::int64_t known_ns_ = 0;
   std::uint32_t poll_mark_ = 0;  // Where the queue ended after the last poll.
   bool searching_ = false;       // Woken by somebody, and has not found anything yet.
 };

@@ -169,7 +169,7 @@ class ExhaustiveSearch final : public Search {
     for (const Controlled* const fiber : choice.line) {
       mix(fiber->number);
       mix(static_cast<std::uint64_t>(fiber->state));
-      mix(static_cast<std::uint64_t>(fiber->act));
+      mix(reinterpret_cast<std::uintptr_t>(fiber->act));
     }
     return hash;
   }

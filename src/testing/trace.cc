@@ -15,35 +15,21 @@ constexpr std::size_t kWidest = 130;
 constexpr std::size_t kFirstSteps = 100;
 constexpr std::size_t kLastSteps = 400;
 
-std::string describe(Act act, int object) {
-  const auto with = [object](std::string_view name, std::string_view mark = "") {
-    std::string text(name);
-    return object == 0 ? text : text.append(" ").append(mark).append(std::to_string(object));
-  };
-  switch (act) {
-    case Act::kNone: return "?";
-    case Act::kSpawn: return with("spawn", "#");
-    case Act::kJoin: return with("join", "#");
-    case Act::kSleep: return "sleep";
-    case Act::kRead: return with("read");
-    case Act::kWrite: return with("write");
-    case Act::kConnect: return "connect";
-    case Act::kLook: return with("look at");
-    case Act::kLetGo: return with("release");
-    case Act::kClose: return with("close");
-    case Act::kStop: return "stop";
-  }
-  return "?";
+std::string describe(const Act* act, std::int64_t object) {
+  if (act == nullptr) return "?";
+  std::string text = act->name;
+  if (object != 0) text.append(" ").append(act->object_mark).append(std::to_string(object));
+  return text;
 }
 
 std::string describe_wake(const Step& step) {
-  if (step.act == Act::kSleep && step.reason == WakeReason::kTimedOut) return "sleep: over";
-  std::string text = describe(step.act, step.object);
+  const std::string text = describe(step.act, step.object) + ": ";
   switch (step.reason) {
-    case WakeReason::kReady: return text + (step.act == Act::kJoin ? ": ended" : ": ready");
-    case WakeReason::kTimedOut: return text + ": timed out";
-    case WakeReason::kCancelled: return text + ": cancelled";
-    case WakeReason::kClosed: return text + ": closed";
+    case WakeReason::kReady: return text + (step.act == nullptr ? "ready" : step.act->ready);
+    case WakeReason::kTimedOut:
+      return text + (step.act == nullptr ? "timed out" : step.act->timed_out);
+    case WakeReason::kCancelled: return text + "cancelled";
+    case WakeReason::kClosed: return text + "closed";
   }
   return text;
 }

@@ -14,13 +14,13 @@ struct Step {
   std::uint32_t number = 0;  // Of the fiber that went on; 0: time passed.
   // What it went on from, and
   Controlled::State from = Controlled::State::kStarts;
-  Act act = Act::kNone;
+  const Act* act = nullptr;
   WakeReason reason = WakeReason::kReady;
-  int object = 0;
+  std::int64_t object = 0;
   // what became of it: kRunning if it merely gave way, kParked or kEnded.
   Controlled::State then = Controlled::State::kRunning;
-  Act then_act = Act::kNone;
-  int then_object = 0;
+  const Act* then_act = nullptr;
+  std::int64_t then_object = 0;
   std::int64_t now_ns = 0;
   std::uint32_t option = 0;
   std::uint32_t options = 1;
