@@ -1,4 +1,5 @@
 // Operations that share a direction: they wait in turns (src/poller/turn_queue.h).
+#include "net/acts.h"
 #include "net/fd_access.h"
 #include "sched/wait.h"
 #include "sched/worker.h"
@@ -64,9 +65,13 @@ std::error_code FdAccess::Operation::stand_in_line(TurnNode& node, Deadline dead
       static_cast<void>(node.word.withdraw());
       return refused;
     }
-    if (const auto reason = wait_on(node.word, until, Cancellable::kYes)) {
-      if (const std::error_code error = wake_error(*reason)) return error;
-    }
+    const auto reason =
+        wait_on(node.word, until, Cancellable::kYes,
+                {.act = direction_ == Direction::kRead ? &act::kRead : &act::kWrite,
+                 .object = descriptor_->fd,
+                 .where = __builtin_return_address(0)});
+    if (!reason) continue;
+    if (const std::error_code error = wake_error(*reason)) return error;
   }
 }
 

@@ -57,6 +57,9 @@ class WordProgram : public Program {
 [[nodiscard]] std::unique_ptr<Program> make_idle_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_timer_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_join_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_line_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_words_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_stop_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_turn_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_worker_program(std::vector<std::string> actors);
 

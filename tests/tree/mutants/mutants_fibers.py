@@ -118,6 +118,59 @@ MUTANTS = [
          ('    scheduler.request_stop();\n',
           ''),
      ]),
+    ('state-queued-twice', 'src/sched/worker.cc',
+     'a fiber whose park was overtaken is in two queues', [
+         ('    unpark(left);\n'
+          '    current()->push_ready(left);\n',
+          '    unpark(left);\n'
+          '    current()->push_ready(left);\n'
+          '    current()->push_back(left);\n'),
+     ]),
+    ('state-woken-running', 'src/sched/fiber.cc',
+     'a joiner that goes on at once is woken, too', [
+         ('  self.leave.waiter = is_ours ? nullptr : waiter;\n',
+          '  self.leave.waiter = waiter;\n'),
+     ]),
+    ('record-not-ended', 'src/sched/wait.cc',
+     'a fiber that runs seems to wait', [
+         ('  self.waits.end();\n',
+          ''),
+     ]),
+    ('record-halves', 'src/base/wait_record.h',
+     'what is read is of two waits', [
+         ('      if (count_.load(std::memory_order_relaxed) == before) return entry;',
+          '      if (count_.load(std::memory_order_relaxed) >= before) return entry;'),
+     ]),
+    ('queue-gift-forgotten', 'src/base/wait_queue.h',
+     'a waiter that was given something while its deadline passed does not learn of it', [
+         ('    if (!node.is_linked()) return false;\n',
+          '    if (!node.is_linked()) return true;\n'),
+     ]),
+    ('queue-without-claim', 'src/base/wait_queue.h',
+     'one that has chosen already is given something else, too', [
+         ('!node->claim_->win(node->place_)) continue;',
+          '!node->claim_->win(node->place_) && node->place_ < 0) continue;'),
+     ]),
+    ('claim-put-back', 'src/base/claim.h',
+     'the event that loses the claim is lost', [
+         ('      static_cast<void>(source.publish());\n',
+          ''),
+     ]),
+    ('claim-settle', 'src/base/claim.h',
+     'a chooser goes on while a loser still looks at its claim', [
+         ('    if (missing_.fetch_add(taken, kAcqRel) + taken != 0) return true;\n',
+          ''),
+     ]),
+    ('stop-refuses', 'src/base/stop_source.h',
+     'a wait that begins after the stop is not ended', [
+         ('    if (is_requested_.load(kRelaxed)) return false;\n',
+          ''),
+     ]),
+    ('stop-unlinks', 'src/base/stop_source.h',
+     'a registration outlives its wait', [
+         ('    if (node.is_linked()) nodes_.remove(node);\n',
+          ''),
+     ]),
     ('guard-pages', 'src/sched/stack.cc',
      'a guard that is no whole page, where pages are large', [
          ('.guard_bytes = round_up(kMinGuardBytes, page_bytes),',
@@ -341,8 +394,8 @@ MUTANTS = [
      ]),
     ('control-join-unseen', 'src/sched/join.cc',
      'nobody comes before a join that may time out', [
-         ('deadline.is_never() ? announce_join(fiber) : choice_before_join(fiber);',
-          'announce_join(fiber);'),
+         ('  if (!deadline.is_never()) choice_before_join(fiber);\n',
+          ''),
      ]),
     ('pct-highest', 'src/testing/search.cc',
      'PCT: the lowest rank goes first', [
