@@ -84,7 +84,7 @@ TEST_F(LastWordsTest, FibersThatWaitForWhatNoStopEndsAreShownAndEndTheProcess) {
                      auto never = idle.spawn([] {});
                      auto one = spawn([&never] { never.join(); }, {.name = "one"});
                      auto other = spawn([&one] { one.join(); }, {.name = "other"});
-                     (void)this_fiber::sleep_until(Deadline::never());
+                     other.join();  // So that `idle` is not destroyed.
                    },
                    {.strategy = Strategy::kExhaustive, .patience = std::chrono::milliseconds(1)}),
                "deadlock(.|\n)*#2 one, .* waits: join(.|\n)*#3 other, .* waits: join #2(.|\n)*"
