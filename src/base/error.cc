@@ -108,6 +108,7 @@ std::string_view name(Errc code) noexcept {
     case Errc::kWrongRuntime: return "kWrongRuntime";
     case Errc::kUnknownBackend: return "kUnknownBackend";
     case Errc::kStacksExhausted: return "kStacksExhausted";
+    case Errc::kDeadlock: return "kDeadlock";
   }
   return "";
 }

@@ -56,6 +56,9 @@ ssize_t send(int fd, const void* buffer, std::size_t bytes, int flags) {
   return real(fd, buffer, bytes, flags);
 }
 
+// glibc 2.36 declares that ppoll() only writes to `fds`, and GCC believes it of this definition.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* signals) {
   if (count == 1 && Kernel::is_model(fds->fd)) {
     const auto direction = fds->events == POLLIN ? Direction::kRead : Direction::kWrite;
@@ -66,6 +69,7 @@ int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* si
       next<int (*)(pollfd*, nfds_t, const timespec*, const sigset_t*)>("ppoll");
   return real(fds, count, timeout, signals);
 }
+#pragma GCC diagnostic pop
 
 int getsockopt(int fd, int level, int name, void* value, socklen_t* bytes) noexcept {
   if (Kernel::is_model(fd)) return 0;  // Every model file is a socket.

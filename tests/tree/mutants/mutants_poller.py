@@ -332,9 +332,9 @@ MUTANTS = [
      ]),
     ('epoll-wake-errno', 'src/poller/backend_epoll.cc',
      'a wake in a signal handler changes errno', [
-         ('  while (::write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;\n'
+         ('  while (result_or_errno(::write(wake_fd_, &one, sizeof(one))) == -EINTR) continue;\n'
           '  errno = saved_errno;\n',
-          '  while (::write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;\n'
+          '  while (result_or_errno(::write(wake_fd_, &one, sizeof(one))) == -EINTR) continue;\n'
           '  (void)saved_errno;\n'),
      ]),
     ('poll-wake-errno', 'src/poller/backend_poll.cc',
