@@ -105,11 +105,10 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
       static_cast<void>(word.withdraw());  // Our own kParking, or what has come instead.
       return refused;
     }
-    const auto reason =
-        wait_on(word, until, Cancellable::kYes,
-                {.act = direction_ == Direction::kRead ? &act::kRead : &act::kWrite,
-                 .object = descriptor.fd,
-                 .where = __builtin_return_address(0)});
+    const auto reason = wait_on(word, until, Cancellable::kYes,
+                                {.act = direction_ == Direction::kRead ? &act::kRead : &act::kWrite,
+                                 .object = descriptor.fd,
+                                 .where = __builtin_return_address(0)});
     if (reason) return wake_error(*reason);
   }
 }

@@ -65,11 +65,10 @@ std::error_code FdAccess::Operation::stand_in_line(TurnNode& node, Deadline dead
       static_cast<void>(node.word.withdraw());
       return refused;
     }
-    const auto reason =
-        wait_on(node.word, until, Cancellable::kYes,
-                {.act = direction_ == Direction::kRead ? &act::kRead : &act::kWrite,
-                 .object = descriptor_->fd,
-                 .where = __builtin_return_address(0)});
+    const auto reason = wait_on(node.word, until, Cancellable::kYes,
+                                {.act = direction_ == Direction::kRead ? &act::kRead : &act::kWrite,
+                                 .object = descriptor_->fd,
+                                 .where = __builtin_return_address(0)});
     if (!reason) continue;
     if (const std::error_code error = wake_error(*reason)) return error;
   }

@@ -1,7 +1,8 @@
 // JoinRing: finds joins that cannot end, because the fibers would wait for each other's end.
 //
 // What this is. A fiber that joins itself, and a ring of fibers of which each joins the next, would
-// wait for ever: a join is not cancelled (docs/decisions/0006). Whoever would close such a ring is
+// wait for ever: a join is not cancelled
+// (docs/decisions/0006-run-ends-when-all-fibers-end.md). Whoever would close such a ring is
 // told so instead. Only joins without a deadline count: the others end by themselves. The fibers of
 // a ring may belong to several runtimes.
 //
