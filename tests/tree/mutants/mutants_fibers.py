@@ -173,8 +173,8 @@ MUTANTS = [
      ]),
     ('guard-pages', 'src/sched/stack.cc',
      'a guard that is no whole page, where pages are large', [
-         ('.guard_bytes = round_up(kMinGuardBytes, page_bytes),',
-          '.guard_bytes = kMinGuardBytes,'),
+         ('.guard_bytes = round_up(std::max(guard_bytes, kMinGuardBytes), page_bytes),',
+          '.guard_bytes = std::max(guard_bytes, kMinGuardBytes),'),
      ]),
     ('queue-full', 'src/sched/run_queue.h',
      'the ring is written past its end', [
