@@ -135,9 +135,10 @@ class Runtime {
   void request_stop() noexcept;
 
   // Gives the memory of all stacks that are not in use back to the system, now. Without it, it goes
-  // by itself: what a burst of fibers has needed, down to a tenth within ten seconds; all of it
-  // when run() returns. Stacks at hand in the cache of a worker that is running a fiber just now,
-  // 64 at most, are left out. From any thread; never parks, and takes a few microseconds a stack.
+  // by itself: most of what a burst of fibers has needed within ten seconds where a processor is
+  // idle, later where none is; all of it when run() returns. Stacks at hand in the cache of a
+  // worker that is running a fiber just now, 64 at most, are left out. From any thread; never
+  // parks, and takes a few microseconds a stack.
   void trim() noexcept;
 
   // The runtime of the calling fiber, or nullptr on a plain thread.
