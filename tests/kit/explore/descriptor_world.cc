@@ -352,7 +352,8 @@ bool DescriptorWorld::quiescent() {
         things.poller().wake();
         break;
     }
-    ++things.phase;
+    // A fiber that goes on may arm again: the poll ends when the kernel has nothing to say.
+    if (things.phase != 0 || things.collecting != 0 || !kernel.has_report()) ++things.phase;
     if (things.collecting == 0) {
       WaiterList waiters = things.poller().collect(Deadline::at_ns(0));
       Worker::wake(waiters);

@@ -295,7 +295,11 @@ detail::WaitResult Kernel::wait(std::span<detail::Event> events, Deadline deadli
       if (ready.empty()) continue;
       if (kind_ == Class::kKqueue) {
         for (const Direction direction : kDirections) {
-          if (ready.has(direction)) events[result.count++] = {watch.token, Ready::of(direction)};
+          if (!ready.has(direction)) continue;
+          // Like the backend: a filter's report for reading does not say what else there is.
+          Ready said = Ready::of(direction);
+          if (direction == Direction::kRead) said |= Ready::hang_up().without(Ready::both());
+          events[result.count++] = {watch.token, said};
         }
       } else {
         events[result.count++] = {watch.token, ready};
