@@ -113,11 +113,14 @@ class Server(Process):
 
     def listens(self):
         """Whether a newcomer is still taken."""
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S).close()
-            return True
-        except ConnectionRefusedError:
-            return False
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S).close()
+                return True
+            except ConnectionRefusedError:
+                return False
+            except ConnectionResetError:
+                continue  # The listener was closed in the middle of the handshake: ask again.
 
     def resident_bytes(self):
         with open(f"/proc/{self.child.pid}/statm", encoding="ascii") as file:
