@@ -102,11 +102,11 @@ Result<NativeSocket> open_socket(const SocketAddress& address, int type) {
   }
   const int family = native(address)->sa_family;
 #if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
-  constexpr int kFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+  constexpr int kTypeFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 #else
-  constexpr int kFlags = 0;
+  constexpr int kTypeFlags = 0;
 #endif
-  NativeSocket socket(system_call([&] { return ::socket(family, type | kFlags, 0); }));
+  NativeSocket socket(system_call([&] { return ::socket(family, type | kTypeFlags, 0); }));
   if (socket.fd() < 0) return std::unexpected(error_of(socket.fd()));
 #if !(defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC))
   if (const auto error = make_nonblocking_cloexec(socket.fd())) return std::unexpected(error);

@@ -17,7 +17,7 @@ void check_at_most(const char* name, std::uint64_t value, std::uint64_t limit) {
 
 }  // namespace
 
-const Runtime::Options& checked(const Runtime::Options& options) {
+Runtime::Options checked(Runtime::Options options) {
   check_at_most("workers", options.workers, kMaxWorkers);
   check_at_most("stack_bytes", options.stack_bytes, kMaxStackBytes);
   check_at_most("guard_bytes", options.guard_bytes, kMaxStackBytes);

@@ -17,8 +17,8 @@ inline constexpr std::size_t kMaxWorkers = 4096;
 inline constexpr std::size_t kMaxStackBytes = static_cast<std::size_t>(
     std::min<std::uint64_t>(std::uint64_t{1} << 40, std::numeric_limits<std::size_t>::max() / 8));
 
-// The options themselves. Throws std::system_error (Errc::kInvalidArgument), which names the option
-// and its limit.
-const Runtime::Options& checked(const Runtime::Options& options);
+// The options themselves, for a constructor's list of members. Throws std::system_error
+// (Errc::kInvalidArgument), which names the option and its limit.
+[[nodiscard]] Runtime::Options checked(Runtime::Options options);
 
 }  // namespace rearm::detail

@@ -23,7 +23,7 @@ std::string describe(const Act* act, std::int64_t object) {
 }
 
 std::string describe_wake(const Step& step) {
-  const std::string text = describe(step.act, step.object) + ": ";
+  std::string text = describe(step.act, step.object) + ": ";
   switch (step.reason) {
     case WakeReason::kReady: return text + (step.act == nullptr ? "ready" : step.act->ready);
     case WakeReason::kTimedOut:
