@@ -9,6 +9,7 @@ namespace {
 template <std::size_t kKib>
 [[gnu::noinline]] void use_frame_of() {
   volatile char frame[kKib * 1024];
+  asm volatile("" : : "r"(frame) : "memory");  // Clang would keep the one byte that is used.
   frame[0] = 1;
   static_cast<void>(frame[0]);
 }
