@@ -281,6 +281,7 @@ TEST_P(StreamTest, NobodyReadsInTheMiddleOfAReadExact) {
         if (!n && n.error() == Errc::kBusy) ++refused;
       }
     });
+    while (refused.load() == 0) this_fiber::yield();
     for (std::size_t i = 0; i < received.size(); ++i) {
       expect_ok(writer.write_all("x", patience()));
       this_fiber::yield();

@@ -127,6 +127,7 @@ TEST_P(JoinRingTest, ARingAcrossTwoRuntimesIsFound) {
   std::atomic<int> ended{0};
   JoinHandle<void> here;
   JoinHandle<void> there;
+  std::atomic<bool> there_is_set{false};
   std::atomic<bool> are_set{false};
   const auto join = [&](JoinHandle<void>& other) {
     return [&, other = &other] {
@@ -140,13 +141,13 @@ TEST_P(JoinRingTest, ARingAcrossTwoRuntimesIsFound) {
   std::thread thread([&] {
     other.run([&] {
       there = spawn(join(here));
+      there_is_set.store(true);
       while (ended.load() < 2) this_fiber::yield();
     });
   });
   run([&] {
     here = spawn(join(there));
-    while (other.stats().fibers_alive < 2) this_fiber::yield();
-    (void)this_fiber::sleep_for(1ms);
+    while (!there_is_set.load()) this_fiber::yield();
     are_set.store(true);
     while (ended.load() < 2) this_fiber::yield();
   });
@@ -160,6 +161,7 @@ TEST_P(JoinRingTest, AJoinWithADeadlineClosesNoRing) {
     JoinHandle<void> patient;
     JoinHandle<bool> hasty;
     std::atomic<bool> are_set{false};
+    std::atomic<bool> is_joined{false};
     hasty = spawn([&] {
       while (!are_set.load()) this_fiber::yield();
       return patient.wait(Deadline::after(2ms));
@@ -167,9 +169,10 @@ TEST_P(JoinRingTest, AJoinWithADeadlineClosesNoRing) {
     patient = spawn([&] {
       while (!are_set.load()) this_fiber::yield();
       EXPECT_FALSE(hasty.join());
+      is_joined.store(true);
     });
     are_set.store(true);
-    while (hasty.joinable()) this_fiber::yield();
+    while (!is_joined.load()) this_fiber::yield();
     patient.join();
   });
 }
