@@ -10,6 +10,7 @@
 // stack overflow (Options::report_stack_overflow).
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -64,6 +65,13 @@ class Runtime {
 
     // See Poller::Options::backend.
     std::string_view backend = {};
+
+    // How long a worker with fibers to run goes on with them before it looks at what waits outside
+    // of its queue: reports of the kernel, expired timers, fibers that were spawned or woken from
+    // outside. These wait no longer than a slice and the fiber that runs just then. Less makes them
+    // wait less and costs a system call a slice. From 1 us to 1 s; anything else:
+    // std::system_error, Errc::kInvalidArgument. docs/decisions/0013-time-slice-and-budget.md.
+    std::chrono::nanoseconds time_slice = std::chrono::microseconds(200);
 
     // A fiber that overflows its stack is named on standard error before the process dies, by a
     // handler for SIGSEGV and SIGBUS that passes every other fault on to the handler before it.

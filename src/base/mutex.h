@@ -7,7 +7,7 @@
 //   DescriptorTable::mu_
 //   Timers::mu_              expiry touches wait words only, never a descriptor's lock
 //   KqueueBackend::mu_       never under a descriptor's: remove() takes no lock
-//   Scheduler::injected_mu_
+//   SharedFibers::mu_
 //   IdleWorkers::mu_
 //   StackPool::mu_
 //   ThreadParker::mu_

@@ -95,6 +95,11 @@ void Control::look_around(Processor& processor) {
     FiberList injected = scheduler_.take_injected();
     while (Fiber* const fiber = injected.pop_front()) take_in(*fiber);
   }
+  for (;;) {
+    FiberList spilled = scheduler_.take_spilled();
+    if (spilled.empty()) break;
+    while (Fiber* const fiber = spilled.pop_front()) take_in(*fiber);
+  }
   while (Fiber* const fiber = processor.queue.pop()) take_in(*fiber);
   while (Fiber* const fiber = processor.queue.pop_next()) take_in(*fiber);
   if (ran_ != nullptr && std::ranges::find(line_, ran_) == line_.end()) {
@@ -129,7 +134,7 @@ bool Control::something_comes(Processor& processor) {
     // There is one worker, so the poll turn is nobody else's.
     WaiterList ready = scheduler_.kernel_wait(until_ns);
     Worker::wake(ready);
-    if (scheduler_.has_injected() || processor.queue.size() != 0) return true;
+    if (scheduler_.has_injected() || processor.has_work()) return true;
   } while (now_ns() < until_ns);
   return false;
 }

@@ -113,7 +113,9 @@ StackContext::Exit leave_for_good(Worker& worker, Fiber& self) {
   if (waiter == nullptr) return worker.exit(self, nullptr, &settle_end);
   waiter->set_reason(WakeReason::kReady);
   Fiber* const joiner = static_cast<Parked*>(waiter)->fiber();
-  const bool is_ours = joiner != nullptr && &joiner->scheduler == &self.scheduler;
+  // At the end of a slice not at once: a chain of joiners would keep everything outside waiting.
+  const bool is_ours =
+      joiner != nullptr && &joiner->scheduler == &self.scheduler && !worker.has_to_look_outside();
   self.leave.waiter = is_ours ? nullptr : waiter;
   return worker.exit(self, is_ours ? joiner : nullptr, &settle_joined);
 }

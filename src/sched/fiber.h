@@ -10,9 +10,9 @@
 // The result. Its destructor is the program's and may park; so it runs on the stack of whoever
 // holds the handle, and where there is no handle any more, on the fiber's own, before it has ended.
 //
-// Who may touch what. `context`, `task`: the worker that runs the fiber; after the end, the owner
-// of the handle. `next`: whoever has it in a list. `done`, and to read `waits`: anybody. The rest:
-// constant.
+// Who may touch what. `context`, `leave`, `task`: the worker that runs the fiber; after the end,
+// the owner of the handle. `next`: whoever has it in a list. `done`, and to read `waits`: anybody.
+// The rest: constant.
 #pragma once
 
 #include <array>
@@ -41,6 +41,7 @@ struct Leave {
   WaitWord* word = nullptr;  // For a fiber that parks: where, and as whom,
   Waiter* waiter = nullptr;
   WaitWord::Committed committed = WaitWord::Committed::kParked;  // and what became of it.
+  bool was_long = false;  // How it ran the last time that somebody looked (pace.h).
 };
 
 // Numbers for `count` fibers, never used before in this process; returns the first.

@@ -42,7 +42,7 @@ void Monitor::look() {
   const auto processors = scheduler_.processors();
   for (std::size_t i = 0; i < processors.size(); ++i) {
     const std::uint64_t switches = processors[i]->switches.load(kRelaxed);
-    if (processors[i]->queue.size() != 0 && switches == switches_[i]) stuck = true;
+    if (processors[i]->has_work() && switches == switches_[i]) stuck = true;
     switches_[i] = switches;
   }
   if (stuck) scheduler_.wake_one();

@@ -15,9 +15,11 @@ namespace rearm::detail {
 
 class alignas(64) Processor {
  public:
-  Processor(StackPool& pool, RunQueue::Thieves thieves) noexcept : queue(thieves), stacks(pool) {}
+  Processor(StackPool& pool, RunQueue::Thieves thieves) noexcept
+      : queue(thieves), arrivals(thieves), stacks(pool) {}
 
-  RunQueue queue;
+  RunQueue queue;     // What fibers made runnable.
+  RunQueue arrivals;  // What came from outside: reports, timers, injected fibers.
   Timers timers;
   StackCache stacks;
 
@@ -38,6 +40,9 @@ class alignas(64) Processor {
 
   // As they were when the last period of the stacks ended (stack_trimmer.h, whoever is busy there).
   std::uint64_t switches_of_last_period = 0;
+
+  // Whether a fiber waits here. A hint to all but the holder.
+  [[nodiscard]] bool has_work() const noexcept { return queue.size() != 0 || arrivals.size() != 0; }
 
   static void count(Atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(kRelaxed) + 1, kRelaxed);

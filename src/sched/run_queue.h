@@ -104,6 +104,11 @@ class RunQueue {
     }
   }
 
+  // Whether no fiber waits here. REQUIRES: the caller is the owner.
+  [[nodiscard]] bool is_empty() const noexcept {
+    return next_.load(kRelaxed) == nullptr && head_.load(kRelaxed) == tail_.load(kRelaxed);
+  }
+
   // How many fibers wait here. A hint unless nobody moves.
   [[nodiscard]] std::size_t size() const noexcept {
     const std::uint32_t head = head_.load(kSeqCst);
@@ -117,12 +122,6 @@ class RunQueue {
     const std::uint32_t head = head_.load(kRelaxed);
     if (tail_.load(kRelaxed) - head <= n) return nullptr;
     return slots_[(head + n) % kCapacity].load(kRelaxed);
-  }
-
-  // Where the ring ends now, and whether everything before such a place has been taken.
-  [[nodiscard]] std::uint32_t end() const noexcept { return tail_.load(kRelaxed); }
-  [[nodiscard]] bool has_passed(std::uint32_t end) const noexcept {
-    return static_cast<std::int32_t>(head_.load(kRelaxed) - end) >= 0;
   }
 
  private:

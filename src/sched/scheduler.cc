@@ -1,6 +1,7 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
+#include <chrono>
 #include <new>
 #include <set>
 #include <string>
@@ -52,6 +53,15 @@ std::unique_ptr<PollerCore> open_poller(std::string_view backend) {
   throw std::system_error(poller.error(), what);
 }
 
+// Less than the low end is one system call for each switch; more than the high end is never.
+std::int64_t checked_time_slice_ns(std::chrono::nanoseconds slice) {
+  using namespace std::chrono_literals;
+  if (slice >= 1us && slice <= 1s) return slice.count();
+  throw std::system_error(make_error_code(Errc::kInvalidArgument),
+                          "rearm: Runtime::Options::time_slice is " +
+                              std::to_string(slice.count()) + " ns; from 1 us to 1 s");
+}
+
 }  // namespace
 
 // The workers of one run(), and the threads of all but the first, which is the caller's own.
@@ -84,6 +94,7 @@ Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
     : runtime_(runtime),
       stacks_(checked(options).stack_bytes, options.guard_bytes),
       poller_(open_poller(options.backend)),
+      time_slice_ns_(checked_time_slice_ns(options.time_slice)),
       report_stack_overflow_(options.report_stack_overflow),
       stop_on_exception_(options.stop_on_exception),
       cpus_(options.cpus),
@@ -156,6 +167,7 @@ void Scheduler::start_threads() {
       throw std::system_error(error.code(), "rearm: cannot start the monitor's thread");
     }
   }
+  injected_.open();
   finished_.store(false, kSeqCst);
   idle_.done_searching();  // Whoever was searching at the end of the last run() is gone.
   threads_ = std::move(threads);
@@ -234,13 +246,15 @@ void Scheduler::finish_if_all_ended() {
   // Of two workers whose last fibers end at the same time, the second one here sees both ends.
   if (processors_.size() > 1) end_checks_.fetch_add(1, kAcqRel);
   if (alive() != 0) return;
-  {
-    // A plain thread may be spawning. What it has injected, and somebody has taken, is seen now;
-    // what it injects from here on waits for the next run().
-    MutexLock lock(injected_mu_);
-    if (alive() != 0) return;
+  // A plain thread may be spawning. What it has injected, and somebody has taken, is seen now; what
+  // it injects from here on waits for the next run().
+  const bool is_over = injected_.close_if([this] {
+    if (alive() != 0) return false;
+    // Under the lock: a worker that finds nothing to take sees why.
     finished_.store(true, kSeqCst);
-  }
+    return true;
+  });
+  if (!is_over) return;
   idle_.wake_all();
   poller_->wake();
 }
@@ -249,36 +263,13 @@ void Scheduler::finish_if_all_ended() {
 
 void Scheduler::inject(Fiber& fiber) {
   const Outside outside(*this);
-  FiberList one;
-  one.push_back(fiber);
-  inject(one);
+  injected_.push(fiber);
   wake_one();
 }
 
-void Scheduler::inject(FiberList& fibers) {
-  MutexLock lock(injected_mu_);
-  injected_.splice_back(fibers);
-  injected_size_.store(injected_.size(), kSeqCst);  // Pairs with has_work().
-}
-
-FiberList Scheduler::take_injected() {
-  FiberList share;
-  if (!has_injected()) return share;
-  MutexLock lock(injected_mu_);
-  if (finished()) return share;
-  const std::size_t fair = injected_.size() / processors_.size() + 1;
-  for (std::size_t n = std::min<std::size_t>(fair, RunQueue::kCapacity / 2); n > 0; --n) {
-    Fiber* const fiber = injected_.pop_front();
-    if (fiber == nullptr) break;
-    share.push_back(*fiber);
-  }
-  injected_size_.store(injected_.size(), kSeqCst);
-  return share;
-}
-
 bool Scheduler::has_work() const noexcept {
-  if (injected_size_.load(kSeqCst) != 0 || finished()) return true;
-  return std::ranges::any_of(processors_, [](const auto& p) { return p->queue.size() != 0; });
+  if (injected_.has_any() || spilled_.has_any() || finished()) return true;
+  return std::ranges::any_of(processors_, [](const auto& p) { return p->has_work(); });
 }
 
 void Scheduler::wake_one() {

@@ -38,6 +38,7 @@
 #include "sched/idle.h"
 #include "sched/monitor.h"
 #include "sched/processor.h"
+#include "sched/shared_fibers.h"
 #include "sched/stack_trimmer.h"
 #include "sched/worker.h"
 
@@ -63,6 +64,7 @@ class Scheduler {
     return processors_;
   }
   [[nodiscard]] Runtime::Stats stats() const;
+  [[nodiscard]] std::int64_t time_slice_ns() const noexcept { return time_slice_ns_; }
 
   // --- Running. ---
 
@@ -118,11 +120,14 @@ class Scheduler {
 
   // --- Work that any worker may take. ---
 
+  // Fibers that were made runnable from outside; and those for which a full queue has no room, so
+  // that the former do not wait behind the latter.
   void inject(Fiber& fiber);
-  void inject(FiberList& fibers);
-  // A fair share of what was injected, possibly nothing; nothing once the run has finished.
-  [[nodiscard]] FiberList take_injected() REARM_EXCLUDES(injected_mu_);
-  [[nodiscard]] bool has_injected() const noexcept { return injected_size_.load(kRelaxed) != 0; }
+  void spill(FiberList& fibers) { spilled_.push(fibers); }
+  // A fair share of either, possibly nothing; nothing once the run has finished.
+  [[nodiscard]] FiberList take_injected() { return take_share(injected_); }
+  [[nodiscard]] FiberList take_spilled() { return take_share(spilled_); }
+  [[nodiscard]] bool has_injected() const noexcept { return injected_.has_any(); }
   // Whether there is a fiber in any queue, or reason to stop.
   [[nodiscard]] bool has_work() const noexcept;
   // After work was made that another worker might take, if one is idle.
@@ -187,6 +192,9 @@ class Scheduler {
 
   struct Threads;
 
+  [[nodiscard]] FiberList take_share(SharedFibers& fibers) {
+    return fibers.take(processors_.size(), RunQueue::kCapacity / 2);
+  }
   [[nodiscard]] std::uint64_t alive() const noexcept;
   [[nodiscard]] std::int64_t earliest_timer_ns() const noexcept;
   [[nodiscard]] std::int64_t earliest_due_ns() const noexcept {
@@ -198,6 +206,7 @@ class Scheduler {
   StackTrimmer trimmer_{stacks_};
   std::unique_ptr<PollerCore> poller_;
   std::vector<std::unique_ptr<Processor>> processors_;
+  const std::int64_t time_slice_ns_;
   const bool report_stack_overflow_;
   const bool stop_on_exception_;
   const std::vector<unsigned> cpus_;
@@ -209,9 +218,8 @@ class Scheduler {
   Atomic<std::uint64_t> poll_turns_{0};
   Atomic<std::int64_t> kernel_until_ns_{kNobody};
 
-  Mutex injected_mu_;
-  FiberList injected_ REARM_GUARDED_BY(injected_mu_);
-  Atomic<std::size_t> injected_size_{0};
+  SharedFibers injected_;
+  SharedFibers spilled_;
 
   Atomic<std::uint32_t> outside_{0};  // See the head.
   Atomic<std::uint64_t> spawned_outside_{0};

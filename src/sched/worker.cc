@@ -30,17 +30,25 @@ void unpark(Fiber& fiber) noexcept {
 
 }  // namespace
 
+Worker::Worker(Scheduler& scheduler, Processor& processor) noexcept
+    : scheduler_(scheduler),
+      processor_(processor),
+      pace_(scheduler.time_slice_ns()),
+      first_(&processor.arrivals),
+      second_(&processor.queue) {}
+
 Worker* Worker::current() noexcept { return current_worker; }
 
 void Worker::run() {
   StackContext::Thread thread;
   thread_ = &thread;
   set_current(this);
+  pace_.begin_slice();
   while (Fiber* const fiber = find_work()) {
     known_ns_ = now_ns();
     begin_to_run(*fiber);
     fiber_ = fiber;
-    Processor::count(processor_.switches);
+    begin(*fiber);
     settle(StackContext::switch_to(context_, fiber->context, thread, nullptr));
   }
   set_current(nullptr);
@@ -84,11 +92,8 @@ WaitWord::Committed Worker::park(WaitWord& word, Waiter& waiter) {
 }
 
 void Worker::yield() {
-  const bool look_outside = (tick_ + 1) % kLookOutside == 0;
-  if (!look_outside && processor_.queue.size() == 0 && !scheduler_.has_injected()) {
-    ++tick_;
-    return;
-  }
+  const bool alone = processor_.queue.is_empty() && processor_.arrivals.is_empty();
+  if (alone && !has_to_look_outside()) return;
   leave_fiber([](Fiber& left) {
     left.state.change(State::kRunning, State::kQueued, "a fiber yielded that did not run");
     current()->push_back(left);
@@ -97,10 +102,9 @@ void Worker::yield() {
 
 StackContext::Exit Worker::exit(Fiber& fiber, Fiber* next, void (*settle_it)(Fiber&)) {
   fiber.leave.settle = settle_it;
-  // A joiner that goes on needs no look outside: to join again, it must park.
   if (next != nullptr) {
     next->state.change(State::kParked, State::kRunning, "a joiner goes on that was not parked");
-    Processor::count(processor_.switches);
+    begin(*next);
   } else {
     next = take_next();
     if (next != nullptr) begin_to_run(*next);
@@ -111,10 +115,23 @@ StackContext::Exit Worker::exit(Fiber& fiber, Fiber* next, void (*settle_it)(Fib
 
 // --- Finding work. ---
 
+void Worker::begin(Fiber& fiber) noexcept {
+  Processor::count(processor_.switches);
+  if (fiber.leave.was_long) [[unlikely]]
+    pace_.begin_exact_run();
+}
+
+bool Worker::read_clock() noexcept {
+  const Pace::Reading reading = pace_.read();
+  if (reading.is_one_run && fiber_ != nullptr) fiber_->leave.was_long = reading.was_long;
+  return reading.slice_is_over;
+}
+
 Fiber* Worker::take_next() {
-  if (++tick_ % kLookOutside == 0) return nullptr;
+  if (has_to_look_outside()) [[unlikely]]
+    return nullptr;
   Fiber* const fiber = take_local();
-  if (fiber != nullptr) Processor::count(processor_.switches);
+  if (fiber != nullptr) begin(*fiber);
   return fiber;
 }
 
@@ -126,11 +143,14 @@ Fiber* Worker::take_local() {
     }
   }
   next_slot_streak_ = 0;
-  if (Fiber* const fiber = processor_.queue.pop()) {
-    if (processor_.queue.peek(kFewQueued) != nullptr) prefetch_queued();
-    return fiber;
+  Fiber* fiber = first_->pop();
+  if (fiber == nullptr) {
+    fiber = second_->pop();
+    if (fiber == nullptr) return processor_.queue.pop_next();
+    std::swap(first_, second_);
   }
-  return processor_.queue.pop_next();
+  if (first_->peek(kFewQueued) != nullptr) prefetch_queued();
+  return fiber;
 }
 
 // With many in the queue, those that will run next were parked a whole round of others ago. While
@@ -140,34 +160,22 @@ void Worker::prefetch_queued() noexcept {
 #if !REARM_TSAN
   // It would report the look at a fiber that a thief has just taken away. The memory of a fiber is
   // mapped for as long as its runtime lives, and what is read there is not used but to prefetch.
-  if (const Fiber* const fiber = processor_.queue.peek(0)) fiber->context.prefetch();
-  if (const Fiber* const fiber = processor_.queue.peek(1)) __builtin_prefetch(fiber);
+  if (const Fiber* const fiber = first_->peek(0)) fiber->context.prefetch();
+  if (const Fiber* const fiber = first_->peek(1)) __builtin_prefetch(fiber);
 #endif
-}
-
-Fiber* Worker::take_injected() {
-  FiberList batch = scheduler_.take_injected();
-  Fiber* const first = batch.pop_front();
-  while (Fiber* const fiber = batch.pop_front()) push_back(*fiber);
-  return first;
 }
 
 Fiber* Worker::find_work() {
   if (Control* const control = scheduler_.control()) [[unlikely]] {
-    tick_ = kLookOutside - 1;  // So that every fiber that leaves comes here.
+    pace_.never_wait();  // So that every fiber that leaves comes here.
     return control->next(processor_);
   }
-  bool look_outside = tick_ % kLookOutside == 0;
   for (;;) {
-    if (look_outside) {
-      look_outside = false;
-      expire_timers();
-      poll_if_due();
-      (void)scheduler_.trim_stacks(processor_);
-      if (Fiber* const fiber = take_injected()) return found(fiber);
+    if (pace_.slice_is_over()) {
+      if (Fiber* const fiber = look_outside()) return found(fiber);
     }
     if (Fiber* const fiber = take_local()) return found(fiber);
-    if (Fiber* const fiber = take_injected()) return found(fiber);
+    if (take_injected()) continue;
     if (expire_timers()) continue;
     if (Fiber* const fiber = steal()) return found(fiber);
     scheduler_.finish_if_all_ended();
@@ -178,12 +186,12 @@ Fiber* Worker::find_work() {
     rest();
     processor_.stacks.take_back();
     scheduler_.worker_runs();
+    pace_.begin_slice();
   }
 }
 
 // A searching worker that has found something passes the search on if there is more to find.
 Fiber* Worker::found(Fiber* fiber) {
-  ++tick_;
   if (searching_) {
     searching_ = false;
     scheduler_.idle().done_searching();
@@ -197,7 +205,9 @@ Fiber* Worker::steal() {
   for (std::size_t i = 0; i < processors.size(); ++i) {
     Processor& victim = *processors[(victim_ + i) % processors.size()];
     if (&victim == &processor_) continue;
-    if (Fiber* const fiber = victim.queue.steal_into(processor_.queue)) {
+    Fiber* fiber = victim.arrivals.steal_into(processor_.arrivals);
+    if (fiber == nullptr) fiber = victim.queue.steal_into(processor_.queue);
+    if (fiber != nullptr) {
       Processor::count(processor_.steals);
       return fiber;
     }
@@ -206,21 +216,49 @@ Fiber* Worker::steal() {
   return nullptr;
 }
 
+// Timers, the kernel, injected fibers. Returns what is to go first, if anything was there.
+Fiber* Worker::look_outside() {
+  const bool arrivals_had_it = first_ == &processor_.arrivals && !processor_.arrivals.is_empty();
+  first_ = arrivals_had_it ? &processor_.queue : &processor_.arrivals;
+  second_ = arrivals_had_it ? &processor_.arrivals : &processor_.queue;
+  WaiterList expired = scheduler_.expire_timers();
+  Fiber* first = take_fiber(expired);
+  std::size_t pushed = push_arrivals(expired);
+  if (scheduler_.take_poll_turn()) {
+    WaiterList ready = scheduler_.poller().collect(Deadline::at_ns(0));
+    scheduler_.give_poll_turn();
+    if (first == nullptr) first = take_fiber(ready);
+    pushed += push_arrivals(ready);
+  }
+  FiberList injected = scheduler_.take_injected();
+  if (first == nullptr) first = injected.pop_front();
+  for (; Fiber* const fiber = injected.pop_front(); ++pushed) push_arrival(*fiber);
+  take_spilled();
+  if (pushed != 0) scheduler_.work_added();
+  (void)scheduler_.trim_stacks(processor_);
+  pace_.begin_slice();
+  return first;
+}
+
+bool Worker::take_injected() {
+  FiberList injected = scheduler_.take_injected();
+  const bool any = !injected.empty();
+  while (Fiber* const fiber = injected.pop_front()) push_arrival(*fiber);
+  return take_spilled() || any;
+}
+
+bool Worker::take_spilled() {
+  FiberList spilled = scheduler_.take_spilled();
+  const bool any = !spilled.empty();
+  while (Fiber* const fiber = spilled.pop_front()) push_back(*fiber);
+  return any;
+}
+
 bool Worker::expire_timers() {
   WaiterList expired = scheduler_.expire_timers();
   if (expired.empty()) return false;
   enqueue(expired);
   return true;
-}
-
-void Worker::poll_if_due() {
-  if (!processor_.queue.has_passed(poll_mark_)) return;
-  const std::int64_t now = now_ns();
-  if (now - polled_ns_ < kPollEveryNs || !scheduler_.take_poll_turn()) return;
-  polled_ns_ = now;
-  WaiterList ready = scheduler_.poller().collect(Deadline::at_ns(0));
-  scheduler_.give_poll_turn();
-  enqueue(ready);
 }
 
 void Worker::rest() {
@@ -285,27 +323,40 @@ void Worker::push_back(Fiber& fiber) {
       overflow.push_back(*oldest);
     }
     overflow.push_back(fiber);
-    scheduler_.inject(overflow);
+    scheduler_.spill(overflow);
   }
   scheduler_.work_added();
 }
 
-// A batch from the poller or the timers, in order. One fiber alone is for this worker.
-void Worker::enqueue(WaiterList& waiters) {
-  std::size_t pushed = 0;
+// Behind all that arrived before; where there is no room, behind the queue.
+void Worker::push_arrival(Fiber& fiber) {
+  if (!processor_.arrivals.push(fiber)) [[unlikely]]
+    push_back(fiber);
+}
+
+// The first waiter of a batch, if it is a fiber's.
+Fiber* Worker::take_fiber(WaiterList& waiters) {
   while (Waiter* const waiter = waiters.pop_front()) {
     auto& parked = static_cast<Parked&>(*waiter);
-    if (parked.fiber() == nullptr) [[unlikely]] {
-      wake(parked);
-      continue;
+    if (parked.fiber() != nullptr) {
+      unpark(*parked.fiber());
+      return parked.fiber();
     }
-    unpark(*parked.fiber());
-    ++pushed;
-    if (!processor_.queue.push(*parked.fiber())) [[unlikely]]
-      push_back(*parked.fiber());
+    wake(parked);
   }
-  poll_mark_ = processor_.queue.end();
-  if (pushed > 1) scheduler_.work_added();
+  return nullptr;
+}
+
+// Returns how many.
+std::size_t Worker::push_arrivals(WaiterList& waiters) {
+  std::size_t pushed = 0;
+  for (; Fiber* const fiber = take_fiber(waiters); ++pushed) push_arrival(*fiber);
+  return pushed;
+}
+
+// A batch from the poller or the timers, in order. One fiber alone is for this worker.
+void Worker::enqueue(WaiterList& waiters) {
+  if (push_arrivals(waiters) > 1) scheduler_.work_added();
 }
 
 }  // namespace rearm::detail

@@ -4,15 +4,22 @@
 // is in fiber.cc), and the doorway where waiters become runnable fibers (wake).
 //
 // How a switch works. A fiber that leaves picks the next one itself and switches to it directly,
-// one jump; only with nothing to run, or every kLookOutside-th time, it switches to the worker's
-// own context, which looks further: injected fibers, timers, the poller, other workers' queues.
+// one jump; only with nothing to run, or at the end of a time slice (pace.h), it switches to the
+// worker's own context, which looks further: injected fibers, timers, the poller, other workers'
+// queues.
 // Whoever arrives settles the one that left: commits it to the wait word it parks on, puts it back
 // into a queue, or buries it. Not before, because from that moment another thread may run it.
 //
-// Finding work, in this order: the next-slot (but not too often in a row), the own queue, the
-// injection queue, timers, other processors' queues; then one idle worker takes the poll turn and
-// waits in the kernel until the next timer, and the others sleep. A worker with nobody to steal
-// from goes straight from its empty queue to the waiting poll: one system call for each batch.
+// Finding work, in this order: the next-slot (but not too often in a row), what arrived from
+// outside, the own queue, the injection queue, timers, other processors' queues; then one idle
+// worker takes the poll turn and waits in the kernel until the next timer, and the others sleep. A
+// worker with nobody to steal from goes straight from its empty queue to the waiting poll: one
+// system call for each batch.
+//
+// Who goes first. What arrives from outside (reports, expired timers, injected fibers) goes before
+// the queue, so that it is not late by as much as there is in the queue; but when it has taken a
+// whole slice, and there is still more of it, the queue has the next one. What a look outside finds
+// first goes at once, before anything that arrived earlier.
 //
 // Who may call. Everything but wake() and make_ready(): the worker's own thread.
 //
@@ -25,6 +32,7 @@
 
 #include "sched/fiber.h"
 #include "sched/idle.h"
+#include "sched/pace.h"
 #include "sched/processor.h"
 
 namespace rearm::detail {
@@ -33,8 +41,7 @@ class Scheduler;
 
 class Worker {
  public:
-  Worker(Scheduler& scheduler, Processor& processor) noexcept
-      : scheduler_(scheduler), processor_(processor) {}
+  Worker(Scheduler& scheduler, Processor& processor) noexcept;
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -63,6 +70,10 @@ class Worker {
   // Lets others run, if there are any.
   void yield();
 
+  // Whether the fiber that runs has to leave for the worker's context: the slice is over. Asked
+  // once for each switch that does not ask by itself.
+  [[nodiscard]] bool has_to_look_outside() noexcept { return pace_.clock_is_due() && read_clock(); }
+
   // Where the fiber that has just ended goes for good: to `next`, or else to what is there to run.
   // Its stack is not left yet.
   [[nodiscard]] StackContext::Exit exit(Fiber& fiber, Fiber* next, void (*settle)(Fiber&));
@@ -77,10 +88,6 @@ class Worker {
   static void make_ready(Fiber& fiber);
 
  private:
-  // Every so many switches a worker looks beyond its own queue, so that fibers which keep each
-  // other busy starve neither the poller nor the injection queue. A prime (Go's), so as not to
-  // fall into step with a program's own rhythm.
-  static constexpr std::uint32_t kLookOutside = 61;
   // So often in a row the next-slot goes before the queue, so that two fibers which wake each other
   // do not starve the rest.
   static constexpr std::uint32_t kNextSlotStreak = 8;
@@ -88,24 +95,26 @@ class Worker {
   // So few queued fibers are still in the cache from the last time.
   static constexpr std::uint32_t kFewQueued = 8;
 
-  // While there is always something to run, the kernel is asked without waiting, but not before all
-  // that came out of it the last time have run, and not more often than this.
-  static constexpr std::int64_t kPollEveryNs = 100'000;
-
   [[gnu::always_inline]] inline void leave_fiber(void (*settle)(Fiber&));
   [[nodiscard]] Fiber* take_next();
   [[nodiscard]] Fiber* take_local();
   void prefetch_queued() noexcept;
-  [[nodiscard]] Fiber* take_injected();
+  void begin(Fiber& fiber) noexcept;
+  [[gnu::noinline]] bool read_clock() noexcept;
   [[nodiscard]] Fiber* find_work();
   [[nodiscard]] Fiber* steal();
   [[nodiscard]] Fiber* found(Fiber* fiber);
-  bool expire_timers();
-  void poll_if_due();
+  [[nodiscard]] Fiber* look_outside();
+  [[nodiscard]] bool take_injected();
+  bool take_spilled();
+  [[nodiscard]] bool expire_timers();
   void rest();
 
   void push_ready(Fiber& fiber);
   void push_back(Fiber& fiber);
+  void push_arrival(Fiber& fiber);
+  [[nodiscard]] static Fiber* take_fiber(WaiterList& waiters);
+  std::size_t push_arrivals(WaiterList& waiters);
   void enqueue(WaiterList& waiters);
 
   Scheduler& scheduler_;
@@ -115,13 +124,14 @@ class Worker {
   StackContext::Thread* thread_ = nullptr;  // While run() is in progress.
   StackContext context_;
   Fiber* fiber_ = nullptr;
-  std::uint32_t tick_ = 0;
+  Pace pace_;
+  // The two queues of the processor, in the order in which they are taken from.
+  RunQueue* first_;
+  RunQueue* second_;
   std::uint32_t next_slot_streak_ = 0;
   std::uint32_t victim_ = 0;
-  std::int64_t polled_ns_ = 0;
   std::int64_t known_ns_ = 0;
-  std::uint32_t poll_mark_ = 0;  // Where the queue ended after the last poll.
-  bool searching_ = false;       // Woken by somebody, and has not found anything yet.
+  bool searching_ = false;  // Woken by somebody, and has not found anything yet.
 };
 
 }  // namespace rearm::detail

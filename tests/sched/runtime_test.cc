@@ -212,6 +212,24 @@ TEST_F(RuntimesTest, AHandleOutlivesTheRun) {
   test::expect_nothing_left(runtime);
 }
 
+TEST_F(RuntimesTest, ATimeSliceOutOfItsRangeIsRefusedByName) {
+  for (const std::chrono::nanoseconds slice :
+       {std::chrono::nanoseconds::min(), -1ns, 0ns, 999ns, std::chrono::nanoseconds(1s) + 1ns,
+        std::chrono::nanoseconds::max()}) {
+    try {
+      const Runtime runtime({.workers = 1, .time_slice = slice});
+      ADD_FAILURE() << slice.count();
+    } catch (const std::system_error& error) {
+      EXPECT_EQ(error.code(), Errc::kInvalidArgument);
+      EXPECT_NE(std::string(error.what()).find("time_slice"), std::string::npos) << error.what();
+    }
+  }
+  for (const std::chrono::nanoseconds slice : {std::chrono::nanoseconds(1us), 1'000'000'000ns}) {
+    Runtime runtime({.workers = 1, .time_slice = slice});
+    EXPECT_EQ(runtime.run([] { return 1; }), 1);
+  }
+}
+
 TEST_F(RuntimesTest, AStopFromAnyThreadReachesEverySleeper) {
   Runtime runtime({.workers = 2});
   std::atomic<bool> parked{false};

@@ -20,6 +20,7 @@ using detail::Monitor;
 using detail::Mutex;
 using detail::PollerCore;
 using detail::Scheduler;
+using detail::SharedFibers;
 
 // One tag for each private member. GCC warns that the friend is not a template, which is the point.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -39,9 +40,9 @@ using Stopping = Tag<Scheduler, Atomic<bool>, 0>;
 using Finished = Tag<Scheduler, Atomic<bool>, 1>;
 using PollTurn = Tag<Scheduler, Atomic<bool>, 2>;
 using KernelUntil = Tag<Scheduler, Atomic<std::int64_t>, 0>;
-using InjectedSize = Tag<Scheduler, Atomic<std::size_t>, 0>;
+using Injected = Tag<Scheduler, SharedFibers, 0>;
+using Spilled = Tag<Scheduler, SharedFibers, 1>;
 using Outside = Tag<Scheduler, Atomic<std::uint32_t>, 0>;
-using InjectedMu = Tag<Scheduler, Mutex, 0>;
 using SchedulerMonitor = Tag<Scheduler, Monitor, 0>;
 using Resting = Tag<Monitor, Atomic<std::size_t>, 0>;
 using MonitorAsleep = Tag<Monitor, Atomic<bool>, 0>;
@@ -57,9 +58,9 @@ template struct Peek<&Scheduler::stopping_, Stopping>;
 template struct Peek<&Scheduler::finished_, Finished>;
 template struct Peek<&Scheduler::poll_turn_, PollTurn>;
 template struct Peek<&Scheduler::kernel_until_ns_, KernelUntil>;
-template struct Peek<&Scheduler::injected_size_, InjectedSize>;
+template struct Peek<&Scheduler::injected_, Injected>;
+template struct Peek<&Scheduler::spilled_, Spilled>;
 template struct Peek<&Scheduler::outside_, Outside>;
-template struct Peek<&Scheduler::injected_mu_, InjectedMu>;
 template struct Peek<&Scheduler::monitor_, SchedulerMonitor>;
 template struct Peek<&Monitor::resting_, Resting>;
 template struct Peek<&Monitor::asleep_, MonitorAsleep>;
@@ -113,9 +114,7 @@ const char* name_in(Scheduler& scheduler, const void* object) {
       Name{&(scheduler.*member_of(Finished{})), "finished"},
       Name{&(scheduler.*member_of(PollTurn{})), "poll_turn"},
       Name{&(scheduler.*member_of(KernelUntil{})), "kernel_until"},
-      Name{&(scheduler.*member_of(InjectedSize{})), "injected_size"},
       Name{&(scheduler.*member_of(Outside{})), "outside"},
-      Name{&(scheduler.*member_of(InjectedMu{})), "injected_mu"},
       Name{&(monitor.*member_of(Resting{})), "resting"},
       Name{&(monitor.*member_of(MonitorAsleep{})), "monitor asleep"},
       Name{&(idle.*member_of(IdleCount{})), "idle count"},
@@ -125,9 +124,12 @@ const char* name_in(Scheduler& scheduler, const void* object) {
   for (const Name& name : names) {
     if (name.object == object) return name.name;
   }
+  if (lies_in(scheduler.*member_of(Injected{}), object)) return "injected";
+  if (lies_in(scheduler.*member_of(Spilled{}), object)) return "spilled";
   for (const auto& processor : scheduler.processors()) {
     if (lies_in(processor->timers, object)) return "timers";
     if (lies_in(processor->queue, object)) return "run queue";
+    if (lies_in(processor->arrivals, object)) return "arrivals";
     if (lies_in(*processor, object)) return "a processor's counter";
   }
   return lies_in(poller, object) ? "a counter" : nullptr;

@@ -60,6 +60,8 @@ std::int64_t now_ns() noexcept {
   return now;
 }
 
+std::int64_t quick_ns() noexcept { return explore::virtual_now_ns; }
+
 void check_failed(const char* sentence, const char* file, int line) noexcept {
   explore::violation("check", "%s (%s:%d)", sentence, file, line);
 }

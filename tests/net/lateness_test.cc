@@ -1,0 +1,207 @@
+// How long what waits outside of a worker's queue is kept waiting (G9): reports of the kernel,
+// expired timers, injected fibers, behind fibers that always have something to do.
+//
+// One worker, on a virtual clock: a fiber computes by setting the clock forward, so the bounds are
+// exact and do not depend on the machine.
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "base/virtual_clock.h"
+#include "rearm/fiber.h"
+#include "rearm/net/pipe.h"
+#include "rearm/runtime.h"
+
+namespace rearm {
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::nanoseconds;
+
+constexpr nanoseconds kSlice = Runtime::Options().time_slice;
+// While runs are short, the clock is not read at every switch (src/sched/pace.h).
+constexpr nanoseconds kUnread = kSlice / 8;
+
+class LatenessTest : public ::testing::Test {
+ protected:
+  void compute(nanoseconds time) { clock_.set(clock_.now_ns() + time.count()); }
+  [[nodiscard]] nanoseconds now() const { return nanoseconds(clock_.now_ns()); }
+
+  // Runs `body`; until it returns, `count` fibers take turns, each computing for `time` a turn.
+  void run_beside(int count, nanoseconds time, const std::function<void()>& body) {
+    runtime_.run([&] {
+      bool stop = false;
+      std::vector<JoinHandle<void>> busy;
+      for (int i = 0; i < count; ++i) {
+        busy.push_back(spawn([&] {
+          while (!stop) {
+            compute(time);
+            each_turn();
+            this_fiber::yield();
+          }
+        }));
+      }
+      body();
+      stop = true;
+      for (auto& fiber : busy) fiber.join();
+    });
+  }
+
+  // What else happens in a turn of a busy fiber.
+  std::function<void()> each_turn = [] {};
+
+  // Sleeps for 1.3 ms again and again; returns the worst lateness.
+  nanoseconds worst_sleep(int times) {
+    nanoseconds worst{0};
+    for (int i = 0; i < times; ++i) {
+      const nanoseconds due = now() + 1300us;
+      EXPECT_TRUE(this_fiber::sleep_for(1300us));
+      worst = std::max(worst, now() - due);
+    }
+    return worst;
+  }
+
+  // Reads bytes that come while a busy fiber computes; returns the worst lateness.
+  nanoseconds worst_read(int times) {
+    Pipe pipe = Pipe::create().value();
+    std::optional<nanoseconds> written;
+    const int number = pipe.write_end.native_handle();
+    each_turn = [&] {
+      if (written) return;
+      EXPECT_EQ(::write(number, "x", 1), 1);
+      written = now();
+    };
+    nanoseconds worst{0};
+    for (int i = 0; i < times; ++i) {
+      char byte = 0;
+      EXPECT_TRUE(pipe.read_end.read_some({&byte, 1}));
+      worst = std::max(worst, now() - *written);
+      written.reset();
+    }
+    each_turn = [] {};
+    return worst;
+  }
+
+  detail::VirtualClock clock_{1'000'000'000'000};
+  Runtime runtime_{{.workers = 1}};
+};
+
+TEST_F(LatenessTest, ATimerWaitsForASliceAndTheFiberThatRuns) {
+  run_beside(1, 1ms, [&] { EXPECT_LE(worst_sleep(100), kSlice + 1ms); });
+}
+
+TEST_F(LatenessTest, ATimerWaitsSoBehindManyToo) {
+  run_beside(100, 1ms, [&] { EXPECT_LE(worst_sleep(100), kSlice + 1ms); });
+}
+
+TEST_F(LatenessTest, ATimerWaitsSoBehindTenThousand) {
+  run_beside(10'000, 10us, [&] { EXPECT_LE(worst_sleep(20), kSlice + kUnread + 10us); });
+}
+
+TEST_F(LatenessTest, AReportWaitsForASliceAndTheFiberThatRuns) {
+  run_beside(1, 1ms, [&] { EXPECT_LE(worst_read(100), kSlice + 1ms); });
+}
+
+TEST_F(LatenessTest, AReportWaitsSoBehindManyToo) {
+  run_beside(100, 1ms, [&] { EXPECT_LE(worst_read(100), kSlice + 1ms); });
+}
+
+// A timer that is always due used to keep the kernel from being asked at all.
+TEST_F(LatenessTest, TimersDoNotKeepReportsWaiting) {
+  run_beside(1, 50us, [&] {
+    bool stop = false;
+    auto ticker = spawn([&] {
+      while (!stop) EXPECT_TRUE(this_fiber::sleep_for(10us));
+    });
+    EXPECT_LE(worst_read(100), kSlice + kUnread + 50us);
+    stop = true;
+    ticker.join();
+  });
+}
+
+TEST_F(LatenessTest, AnInjectedFiberWaitsForASliceAndTheFiberThatRuns) {
+  run_beside(100, 1ms, [&] {
+    EXPECT_TRUE(this_fiber::sleep_for(1ms));  // It is known by now that they run long.
+    for (int i = 0; i < 20; ++i) {
+      std::optional<nanoseconds> ran;
+      std::thread outsider([&] { runtime_.spawn([&] { ran = now(); }).detach(); });
+      outsider.join();
+      const nanoseconds injected = now();
+      while (!ran) this_fiber::yield();
+      EXPECT_LE(*ran - injected, kSlice + 1ms);
+    }
+  });
+}
+
+// Everything at once: none of the three kinds keeps another waiting.
+TEST_F(LatenessTest, WhatComesTogetherIsServedTogether) {
+  run_beside(10, 1ms, [&] {
+    auto sleeper = spawn([&] { return worst_sleep(100); });
+    EXPECT_LE(worst_read(100), kSlice + 1ms);
+    EXPECT_LE(sleeper.join(), kSlice + 1ms);
+  });
+}
+
+// Fibers that continue one after the other because each joins the next are a switch, too.
+TEST_F(LatenessTest, AChainOfJoinersKeepsNothingWaiting) {
+  runtime_.run([&] {
+    const std::function<void(int)> link = [&](int left) {
+      if (left > 0) spawn([&link, left] { link(left - 1); }).join();
+      compute(1ms);
+    };
+    auto sleeper = spawn([&] { return worst_sleep(20); });
+    link(100);
+    EXPECT_LE(sleeper.join(), kSlice + 1ms);
+  });
+}
+
+// What comes from outside goes first, but when there is always more of it than a slice has room
+// for, those who only yield have every second slice.
+TEST_F(LatenessTest, TheQueueIsNotStarvedByWhatComesFromOutside) {
+  constexpr int kReaders = 20;
+  runtime_.run([&] {
+    bool stop = false;
+    nanoseconds outside{0};
+    nanoseconds inside{0};
+    std::vector<JoinHandle<void>> readers;
+    for (int i = 0; i < kReaders; ++i) {
+      readers.push_back(spawn([&] {
+        Pipe pipe = Pipe::create().value();
+        char byte = 0;
+        while (!stop) {
+          EXPECT_EQ(::write(pipe.write_end.native_handle(), "x", 1), 1);
+          EXPECT_TRUE(pipe.read_end.wait_readable());
+          EXPECT_EQ(::read(pipe.read_end.native_handle(), &byte, 1), 1);
+          compute(50us);
+          outside += 50us;
+        }
+      }));
+    }
+    std::vector<JoinHandle<void>> yielders;
+    for (int i = 0; i < 10; ++i) {
+      yielders.push_back(spawn([&] {
+        for (int turn = 0; turn < 200; ++turn) {
+          this_fiber::yield();
+          compute(50us);
+          inside += 50us;
+        }
+      }));
+    }
+    for (auto& yielder : yielders) yielder.join();
+    stop = true;
+    for (auto& reader : readers) reader.join();
+    EXPECT_GE(inside * 2, outside);
+    EXPECT_GE(outside * 2, inside);
+  });
+}
+
+}  // namespace
+}  // namespace rearm
