@@ -71,8 +71,9 @@ bool FdAccess::Operation::has_passed(std::int64_t until_ns) noexcept {
   return until_ns <= looked_at_ns_;
 }
 
-std::error_code FdAccess::Operation::refusal(Deadline deadline, Deadline& until) noexcept {
-  // After prepare(), sequentially consistent: pairs with set_deadline() and cancel_all(), which
+std::error_code FdAccess::Operation::refusal(RunState::Snapshot begin, Deadline deadline,
+                                             Deadline& until) noexcept {
+  // After prepare(), sequentially consistent: pairs with set_deadline() and request_stop(), which
   // store first and then withdraw.
   until = deadline.is_standing()
               ? Deadline::at_ns(descriptor_->standing_deadline_ns(direction_).load(kSeqCst))
@@ -80,12 +81,13 @@ std::error_code FdAccess::Operation::refusal(Deadline deadline, Deadline& until)
   if (!until.is_never() && until.ns() > 0 && looked_at_ns_ == kNotLooked) looked_at_ns_ = now_ns();
   if (until.ns() <= std::max<std::int64_t>(looked_at_ns_, 0)) return Errc::kTimedOut;
   looked_at_ns_ = kNotLooked;
-  if (poller_of(*this).refuses_waits()) return Errc::kCancelled;
+  if (poller_of(*this).run_state().now().refuses_waits(begin)) return Errc::kCancelled;
   return {};
 }
 
 std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
   Descriptor& descriptor = *descriptor_;
+  const RunState::Snapshot begin = poller_of(*this).run_state().now();
   WaitWord& word = descriptor.word(direction_);
   // This wait may take the report of what comes; see the short-read rule.
   if (direction_ == Direction::kRead) descriptor.read_drained = false;
@@ -97,7 +99,7 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
       case WaitWord::Prepared::kPark: break;
     }
     Deadline until;
-    std::error_code refused = refusal(deadline, until);
+    std::error_code refused = refusal(begin, deadline, until);
     if (!refused) {
       refused = poller_of(*this).arm(descriptor, descriptor.generation, direction_);
     }
@@ -109,7 +111,8 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
                                 {.act = direction_ == Direction::kRead ? &act::kRead : &act::kWrite,
                                  .object = descriptor.fd,
                                  .where = __builtin_return_address(0)});
-    if (reason) return wake_error(*reason);
+    // Cancelled: refusal() knows whether it was this run's stop.
+    if (reason && *reason != WakeReason::kCancelled) return wake_error(*reason);
   }
 }
 

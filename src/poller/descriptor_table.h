@@ -55,7 +55,7 @@ class DescriptorTable {
   }
 
   // Calls `visit(Descriptor&)` for every slot that exists, free or not. Sequentially consistent,
-  // for PollerCore::cancel_all(): no slot is overlooked that was handed out before its look.
+  // for PollerCore::withdraw_all(): no slot is overlooked that was handed out before its look.
   template <class Visit>
   void for_each(Visit&& visit) {
     std::size_t left = constructed_.load(kSeqCst);

@@ -50,7 +50,7 @@ class Lifetime {
   // From free to open. REQUIRES: `generation` is next_generation().
   void begin_life(std::uint32_t generation) noexcept {
     // Releases the fields of the life to enter(). Sequentially consistent besides: whoever begins a
-    // life and is then not refused to wait is seen by PollerCore::cancel_all().
+    // life and is then not refused to wait is seen by PollerCore::withdraw_all().
     word_.store(word_of(generation) | 1, kSeqCst);
   }
 

@@ -23,14 +23,17 @@ void count_alone(Atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
 
 }  // namespace
 
-Result<std::unique_ptr<PollerCore>> PollerCore::open(std::string_view backend) {
+const RunState PollerCore::kNoRuntime;
+
+Result<std::unique_ptr<PollerCore>> PollerCore::open(std::string_view backend,
+                                                     const RunState& run) {
   auto opened = open_backend(backend);
   if (!opened) return std::unexpected(opened.error());
-  return std::make_unique<PollerCore>(std::move(*opened));
+  return std::make_unique<PollerCore>(std::move(*opened), run);
 }
 
-PollerCore::PollerCore(std::unique_ptr<Backend> backend)
-    : table_(DescriptorTable::instance()), backend_(std::move(backend)) {}
+PollerCore::PollerCore(std::unique_ptr<Backend> backend, const RunState& run)
+    : table_(DescriptorTable::instance()), backend_(std::move(backend)), run_state_(run) {}
 
 PollerCore::~PollerCore() {
   REARM_CHECK(!collecting_.load(kAcquire), "a poller was destroyed inside its own collect()");
@@ -96,7 +99,7 @@ Result<Descriptor*> PollerCore::add_from_outside(int fd, std::uint8_t& set) {
   const auto descriptor = add(fd);
   if (!descriptor) return descriptor;
   if (const std::error_code error = flags->make_nonblocking_cloexec()) {
-    // Not remove(), which a sweep of cancel_all() that is inside just now would make busy.
+    // Not remove(), which a sweep of withdraw_all() that is inside just now would make busy.
     (*descriptor)->owns_number = false;
     const auto waiters = close(**descriptor, (*descriptor)->generation);
     REARM_CHECK(waiters && waiters->empty(), "a descriptor was used before it was added");
@@ -231,10 +234,9 @@ Result<int> PollerCore::remove(Descriptor& descriptor, std::uint32_t generation)
   return fd;
 }
 
-WaiterList PollerCore::cancel_all(WakeReason reason) {
-  // Store first, then look and withdraw: pairs with whoever begins a life, prepares, and then looks
-  // at refuses_waits(). All of it is sequentially consistent.
-  refuses_waits_.store(true, kSeqCst);
+// The caller has stored first; here it looks and withdraws: pairs with whoever begins a life,
+// prepares, and then looks at what the caller has stored. All of it is sequentially consistent.
+WaiterList PollerCore::withdraw_all(WakeReason reason) {
   WaiterList out;
   for_each_open([&](Descriptor& descriptor, std::uint32_t) {
     for (const Direction direction : {Direction::kRead, Direction::kWrite}) {

@@ -23,6 +23,7 @@
 
 #include "base/atomic.h"
 #include "base/mutex.h"
+#include "base/run_state.h"
 #include "poller/backend.h"
 #include "poller/descriptor.h"
 #include "poller/descriptor_table.h"
@@ -36,8 +37,10 @@ class PollerCore {
   static constexpr std::size_t kBatch = 512;
 
   // These two throw std::bad_alloc; see Poller::open() and Runtime::Runtime().
-  [[nodiscard]] static Result<std::unique_ptr<PollerCore>> open(std::string_view backend);
-  explicit PollerCore(std::unique_ptr<Backend> backend);
+  // `run` is that of the runtime whose poller it is, and outlives it.
+  [[nodiscard]] static Result<std::unique_ptr<PollerCore>> open(std::string_view backend,
+                                                                const RunState& run = kNoRuntime);
+  explicit PollerCore(std::unique_ptr<Backend> backend, const RunState& run = kNoRuntime);
   PollerCore(const PollerCore&) = delete;
   PollerCore& operator=(const PollerCore&) = delete;
   ~PollerCore();
@@ -84,12 +87,11 @@ class PollerCore {
     if (descriptor.lifetime.leave()) finish(descriptor);
   }
 
-  // For a runtime that stops: ends every wait on this poller, and asks those who are about to wait
-  // not to, until allow_waits().
-  [[nodiscard]] WaiterList cancel_all(WakeReason reason);
-  void allow_waits() noexcept { refuses_waits_.store(false, kSeqCst); }
-  // To be looked at after prepare().
-  [[nodiscard]] bool refuses_waits() const noexcept { return refuses_waits_.load(kSeqCst); }
+  // Ends every wait on this poller that is under way, after what makes the next ones end by
+  // themselves was stored, sequentially consistent.
+  [[nodiscard]] WaiterList withdraw_all(WakeReason reason);
+  // Of the runtime whose poller it is.
+  [[nodiscard]] const RunState& run_state() const noexcept { return run_state_; }
 
  private:
   // In a child of fork() the kernel's object is the parent's, or is not there at all: nothing here
@@ -108,9 +110,13 @@ class PollerCore {
   void for_each_open(Visit&& visit);
   static void finish(Descriptor& descriptor);
 
+  // Of a poller without a runtime.
+  static const RunState kNoRuntime;
+
   DescriptorTable& table_;
   const std::uint32_t forks_ = DescriptorTable::forks();
   const std::unique_ptr<Backend> backend_;
+  const RunState& run_state_;
 
   // The one that is inside collect(). Guards events_.
   Atomic<bool> collecting_{false};
@@ -120,8 +126,6 @@ class PollerCore {
   // after the kernel's event was taken and before the caller looks for work, so that a wake() that
   // comes later goes to the kernel again.
   Atomic<bool> wake_pending_{false};
-
-  Atomic<bool> refuses_waits_{false};
 
   Atomic<std::uint64_t> descriptors_{0};
   Atomic<std::uint64_t> events_count_{0};

@@ -41,8 +41,8 @@ std::size_t workers_of(const Runtime::Options& options) {
   return std::min(processors, kMaxWorkers);
 }
 
-std::unique_ptr<PollerCore> open_poller(std::string_view backend) {
-  auto poller = PollerCore::open(backend);
+std::unique_ptr<PollerCore> open_poller(std::string_view backend, const RunState& run) {
+  auto poller = PollerCore::open(backend, run);
   if (poller) return std::move(*poller);
   std::string what = "rearm: cannot open the poller";
   if (poller.error() == Errc::kUnknownBackend) {
@@ -93,7 +93,7 @@ struct Scheduler::Threads {
 Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
     : runtime_(runtime),
       stacks_(checked(options).stack_bytes, options.guard_bytes),
-      poller_(open_poller(options.backend)),
+      poller_(open_poller(options.backend, run_state_)),
       time_slice_ns_(checked_time_slice_ns(options.time_slice)),
       report_stack_overflow_(options.report_stack_overflow),
       stop_on_exception_(options.stop_on_exception),
@@ -180,10 +180,7 @@ void Scheduler::stop_threads() {
 
 void Scheduler::run(const Fiber& first) {
   first_ = &first;  // The threads that see it are released below.
-  // The last run's end refused the waits of plain threads. A request to stop refuses them, too: of
-  // one that came before this run, or comes just now, what the first line undoes is done again.
-  poller_->allow_waits();
-  if (stopping()) request_stop();
+  run_state_.begin_run();
   finish_if_all_ended();
   threads_->release(true);
   threads_->run(0, on_worker_start_);
@@ -192,9 +189,9 @@ void Scheduler::run(const Fiber& first) {
   stacks_.trim();
   // Nobody polls any more: plain threads that still wait must not wait for ever. One that is about
   // to park is withdrawn and looks again, so waits are refused until somebody polls again.
-  WaiterList left = poller_->cancel_all(WakeReason::kCancelled);
+  run_state_.end_run();
+  WaiterList left = poller_->withdraw_all(WakeReason::kCancelled);
   Worker::wake(left);
-  stopping_.store(false, kSeqCst);
   first_ = nullptr;
   first_threw_.store(nullptr, kRelaxed);
 }
@@ -315,8 +312,10 @@ WaiterList Scheduler::expire_timers() {
 
 void Scheduler::request_stop() {
   const Outside outside(*this);  // A fiber may see the flag, and be the last one.
-  stopping_.store(true, kSeqCst);
-  WaiterList cancelled = poller_->cancel_all(WakeReason::kCancelled);
+  run_state_.request_stop();
+  // From here on this run may end and another one begin. Its waiters are woken for nothing then,
+  // and wait on.
+  WaiterList cancelled = poller_->withdraw_all(WakeReason::kCancelled);
   for (const auto& processor : processors_) {
     processor->timers.expire(Timers::kNever, WakeReason::kCancelled, cancelled);
   }

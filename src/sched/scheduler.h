@@ -32,6 +32,7 @@
 #include "base/atomic.h"
 #include "base/mutex.h"
 #include "base/process_exit.h"
+#include "base/run_state.h"
 #include "poller/poller_core.h"
 #include "rearm/runtime.h"
 #include "sched/fiber.h"
@@ -161,9 +162,7 @@ class Scheduler {
   // --- Stopping. ---
 
   void request_stop();
-  [[nodiscard]] bool stopping() const noexcept {
-    return stopping_.load(kSeqCst);  // Pairs with request_stop(); see wait_on().
-  }
+  [[nodiscard]] const RunState& run_state() const noexcept { return run_state_; }
   [[nodiscard]] bool finished() const noexcept { return finished_.load(kSeqCst); }
 
   // --- Under control (control.h). ---
@@ -202,6 +201,7 @@ class Scheduler {
   }
 
   Runtime& runtime_;
+  RunState run_state_;
   Stacks stacks_;
   StackTrimmer trimmer_{stacks_};
   std::unique_ptr<PollerCore> poller_;
@@ -224,7 +224,6 @@ class Scheduler {
   Atomic<std::uint32_t> outside_{0};  // See the head.
   Atomic<std::uint64_t> spawned_outside_{0};
   Atomic<std::uint32_t> end_checks_{0};
-  Atomic<bool> stopping_{false};
   Atomic<bool> finished_{false};
 
   const Fiber* first_ = nullptr;  // While run() is in progress.

@@ -33,7 +33,7 @@ Result<void> sleep_until(Deadline deadline) noexcept {
     const detail::WaitWord::Prepared prepared = word.prepare();
     REARM_CHECK(prepared == detail::WaitWord::Prepared::kPark, "a sleep was disturbed");
     detail::Worker* const worker = detail::Worker::current();
-    if (worker != nullptr && worker->scheduler().stopping()) {
+    if (worker != nullptr && worker->scheduler().run_state().is_stopping()) {
       detail::choice_after(detail::act::kSleep);
       return std::unexpected(Errc::kCancelled);
     }
@@ -45,7 +45,7 @@ Result<void> sleep_until(Deadline deadline) noexcept {
         detail::wait_on(word, deadline, detail::Cancellable::kYes,
                         {.act = &detail::act::kSleep, .where = __builtin_return_address(0)});
     if (reason == WakeReason::kTimedOut) return {};
-    if (reason == WakeReason::kCancelled) return std::unexpected(Errc::kCancelled);
+    // Cancelled: it is looked at above whether this run is the one that is to stop.
   }
 }
 

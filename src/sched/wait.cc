@@ -40,8 +40,8 @@ std::optional<WakeReason> outcome(WaitWord::Committed committed, const Waiter& w
   Timers& timers = worker.processor().timers;
   timers.start(timer, deadline.ns());
   worker.scheduler().timer_started(deadline.ns());
-  // Start first, then look: pairs with request_stop(), which sets the flag and then ends timers.
-  if (cancellable == Cancellable::kYes && worker.scheduler().stopping()) {
+  // Start first, then look: pairs with request_stop(), which asks and then ends timers.
+  if (cancellable == Cancellable::kYes && worker.scheduler().run_state().is_stopping()) {
     static_cast<void>(word.withdraw());  // The park below fails, and the caller looks again.
   }
   const WaitWord::Committed committed = worker.park(word, waiter);

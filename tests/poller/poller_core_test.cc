@@ -283,7 +283,7 @@ TEST_F(PollerCoreTest, AKernelThatRemembersIsNeverArmed) {
 }
 
 // R20 (tokio#2924): when the owner of the poller stops, every waiter comes back, with the reason.
-TEST_F(PollerCoreTest, CancelAllEndsEveryWaitOfThisPoller) {
+TEST_F(PollerCoreTest, WithdrawAllEndsEveryWaitOfThisPoller) {
   constexpr int kDescriptors = 300;
   std::vector<Token> tokens;
   std::vector<CountingWaiter> readers(kDescriptors);
@@ -293,7 +293,7 @@ TEST_F(PollerCoreTest, CancelAllEndsEveryWaitOfThisPoller) {
     park(tokens[i], Direction::kRead, readers[i]);
     park(tokens[i], Direction::kWrite, writers[i]);
   }
-  auto waiters = test::core_of(*poller_)->cancel_all(WakeReason::kCancelled);
+  auto waiters = test::core_of(*poller_)->withdraw_all(WakeReason::kCancelled);
   EXPECT_EQ(test::count_returns(std::move(waiters)), 2U * kDescriptors);
   for (std::size_t i = 0; i < kDescriptors; ++i) {
     EXPECT_EQ(readers[i].returns, 1);
@@ -302,7 +302,7 @@ TEST_F(PollerCoreTest, CancelAllEndsEveryWaitOfThisPoller) {
   }
 }
 
-TEST_F(PollerCoreTest, CancelAllLeavesOtherPollersAlone) {
+TEST_F(PollerCoreTest, WithdrawAllLeavesOtherPollersAlone) {
   auto other = Poller::open();
   ASSERT_TRUE(other);
   test::FdPair pipe = test::pipe_pair();
@@ -311,7 +311,7 @@ TEST_F(PollerCoreTest, CancelAllLeavesOtherPollersAlone) {
   (void)pipe.a.release();
   CountingWaiter reader;
   ASSERT_TRUE(other->wait(*token, Direction::kRead, reader));
-  EXPECT_TRUE(test::core_of(*poller_)->cancel_all(WakeReason::kCancelled).empty());
+  EXPECT_TRUE(test::core_of(*poller_)->withdraw_all(WakeReason::kCancelled).empty());
   auto waiters = other->close(*token);
   ASSERT_TRUE(waiters);
   EXPECT_EQ(test::count_returns(std::move(*waiters)), 1U);

@@ -19,6 +19,7 @@ using detail::Lifetime;
 using detail::Monitor;
 using detail::Mutex;
 using detail::PollerCore;
+using detail::RunState;
 using detail::Scheduler;
 using detail::SharedFibers;
 
@@ -35,8 +36,7 @@ struct Tag {
 using LifetimeWord = Tag<Lifetime, Atomic<std::uint64_t>, 0>;
 using Collecting = Tag<PollerCore, Atomic<bool>, 0>;
 using WakePending = Tag<PollerCore, Atomic<bool>, 1>;
-using RefusesWaits = Tag<PollerCore, Atomic<bool>, 2>;
-using Stopping = Tag<Scheduler, Atomic<bool>, 0>;
+using RunStateOf = Tag<Scheduler, RunState, 0>;
 using Finished = Tag<Scheduler, Atomic<bool>, 1>;
 using PollTurn = Tag<Scheduler, Atomic<bool>, 2>;
 using KernelUntil = Tag<Scheduler, Atomic<std::int64_t>, 0>;
@@ -53,8 +53,7 @@ using IdleMu = Tag<IdleWorkers, Mutex, 0>;
 template struct Peek<&Lifetime::word_, LifetimeWord>;
 template struct Peek<&PollerCore::collecting_, Collecting>;
 template struct Peek<&PollerCore::wake_pending_, WakePending>;
-template struct Peek<&PollerCore::refuses_waits_, RefusesWaits>;
-template struct Peek<&Scheduler::stopping_, Stopping>;
+template struct Peek<&Scheduler::run_state_, RunStateOf>;
 template struct Peek<&Scheduler::finished_, Finished>;
 template struct Peek<&Scheduler::poll_turn_, PollTurn>;
 template struct Peek<&Scheduler::kernel_until_ns_, KernelUntil>;
@@ -109,8 +108,7 @@ const char* name_in(Scheduler& scheduler, const void* object) {
   const std::array names = {
       Name{&(poller.*member_of(Collecting{})), "collecting"},
       Name{&(poller.*member_of(WakePending{})), "wake_pending"},
-      Name{&(poller.*member_of(RefusesWaits{})), "refuses_waits"},
-      Name{&(scheduler.*member_of(Stopping{})), "stopping"},
+      Name{&(scheduler.*member_of(RunStateOf{})), "run state"},
       Name{&(scheduler.*member_of(Finished{})), "finished"},
       Name{&(scheduler.*member_of(PollTurn{})), "poll_turn"},
       Name{&(scheduler.*member_of(KernelUntil{})), "kernel_until"},

@@ -26,11 +26,12 @@ constexpr std::array kKinds = {
     Kind{"claim", &make_line_program, "choose wait give give2 expire"},
     Kind{"words", &make_words_program, "choose publish publish2 shut expire"},
     Kind{"stop", &make_stop_program, "wait request publish"},
+    Kind{"runs", &make_runs_program, "runner stop"},
     Kind{"turn", &make_turn_program, "holder inject timer"},
     Kind{"workers", &make_worker_program, "worker last spawn publish report drop late"},
 };
 
-constexpr std::array<std::string_view, 73> kScenarios = {
+constexpr std::array<std::string_view, 75> kScenarios = {
     "wait/park+publish",
     "wait/park+publish+publish",
     "wait/park+publish+withdraw",
@@ -87,6 +88,8 @@ constexpr std::array<std::string_view, 73> kScenarios = {
     "stop/wait+request",
     "stop/wait+request+publish",
     "stop/wait+request+request",
+    "runs/runner",
+    "runs/runner+stop",
     "turn/holder+inject",
     "turn/holder+timer",
     "turn/holder+holder+inject",

@@ -13,6 +13,10 @@
 // (spawns a fiber that waits, and ends its wait, while the run may be ending). Without publish,
 // spawn and report the first fiber spawns one that ends its wait. All workers must come home when
 // the last fiber has ended.
+//
+// runs: names such as runs/runner+stop. Actors: runner (Runtime::run() twice, with one worker; the
+// second run reads from a descriptor), stop (Runtime::request_stop() at any time). A read that is
+// cancelled although nobody asks that run to stop is a stop that hit another run.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -355,8 +359,92 @@ class WorkerProgram final : public RuntimeProgram {
   WorkerThings* things_ = nullptr;
 };
 
+// --- Runs. ---
+
+struct RunThings {
+  Runtime runtime{
+      {.workers = 1, .stack_bytes = 64 * 1024, .backend = "epoll", .report_stack_overflow = false}};
+  std::array<Worker*, kMaxThreads> current{};
+  Fd fd;
+  int file = -1;
+  bool was_cancelled = false;
+  bool was_stopping = false;
+};
+
+class RunsProgram final : public RuntimeProgram {
+ public:
+  explicit RunsProgram(std::vector<std::string> actors) : RuntimeProgram(std::move(actors)) {
+    const InArena in_arena;
+    things_ = new RunThings();
+    detail::StackPool& pool = things_->runtime.scheduler().stacks();
+    detail::Stack* const stack = pool.take();
+    Arena::include(stack, sizeof(detail::Stack));
+    stack->next_free = nullptr;
+    pool.give_back(stack, 1);
+    const int number = kernel.open();
+    things_->file = kernel.file_at(number);
+    auto fd = Fd::adopt(number, things_->runtime);
+    if (fd) things_->fd = std::move(*fd);
+    save();
+  }
+
+  void reset() override {
+    RuntimeProgram::reset();
+    current_worker_slot() = nullptr;
+  }
+
+  [[nodiscard]] std::string name_of(const void* object) const override {
+    return name_in_library(things_->runtime, object);
+  }
+  [[nodiscard]] std::string value_of(const void* object, std::uint64_t value) const override {
+    return value_in_library(object, value);
+  }
+
+  void switched(int from, int to) override {
+    things_->current[static_cast<std::size_t>(from)] = current_worker_slot();
+    current_worker_slot() = things_->current[static_cast<std::size_t>(to)];
+  }
+
+  void run(int index) override {
+    RunThings& all = *things_;
+    if (actor_of(index) == "stop") {
+      all.runtime.request_stop();
+      return;
+    }
+    all.runtime.run([] {});
+    all.runtime.run([&all] {
+      char byte = 0;
+      const auto n = all.fd.read_some({&byte, 1});
+      all.was_cancelled = !n && n.error() == Errc::kCancelled;
+      const OutsideThreads looking;
+      all.was_stopping = all.runtime.scheduler().run_state().is_stopping();
+    });
+  }
+
+  [[nodiscard]] bool quiescent() override {
+    if (kernel.is_ready(things_->file, Direction::kRead)) return false;
+    kernel.make_ready(things_->file, detail::Ready::of(Direction::kRead));
+    return true;
+  }
+
+  void finish() override {
+    for (int i = 0; i < threads(); ++i) {
+      if (!Machine::has_ended(i)) violation("G5", "%c sleeps, and nothing will wake it", 'A' + i);
+    }
+    if (things_->was_cancelled && !things_->was_stopping) {
+      violation("run", "a wait was cancelled in a run that nobody asked to stop");
+    }
+  }
+
+ private:
+  RunThings* things_ = nullptr;
+};
+
 }  // namespace
 
+std::unique_ptr<Program> make_runs_program(std::vector<std::string> actors) {
+  return std::make_unique<RunsProgram>(std::move(actors));
+}
 std::unique_ptr<Program> make_turn_program(std::vector<std::string> actors) {
   return std::make_unique<TurnProgram>(std::move(actors));
 }

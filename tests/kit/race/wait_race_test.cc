@@ -190,7 +190,7 @@ TEST_P(WaitRace, CancellingEverythingDuringParkAndCloseReturnsEachWaiterOnce) {
       {[&](std::size_t i) {
          if (i % 2 != 0) hold_up.approach();
          for (int n = 0; n < 3; ++n) {
-           (void)count_returns(core_of(poller())->cancel_all(WakeReason::kCancelled));
+           (void)count_returns(core_of(poller())->withdraw_all(WakeReason::kCancelled));
          }
        },
        [&](std::size_t i) {

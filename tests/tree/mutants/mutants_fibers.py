@@ -32,24 +32,74 @@ MUTANTS = [
          ('void Scheduler::inject(Fiber& fiber) {\n  const Outside outside(*this);\n',
           'void Scheduler::inject(Fiber& fiber) {\n'),
      ]),
-    ('waits-between-runs', 'src/sched/scheduler.cc',
-     'a plain thread that parks as a run ends is left behind: waits are allowed again too soon', [
-         ('  Worker::wake(left);\n',
-          '  Worker::wake(left);\n  poller_->allow_waits();\n'),
+    ('waits-between-runs', 'src/base/run_state.h',
+     'a plain thread that parks after a run has ended is left behind', [
+         ('(old & ~kFlags) + kOneRun + kBetween,',
+          '(old & ~kFlags) + kOneRun,'),
      ]),
-    ('stop-before-run', 'src/sched/scheduler.cc',
-     'a request to stop that came before the run does not hold for waits on descriptors', [
-         ('  if (stopping()) request_stop();\n',
+    ('stop-before-run', 'src/base/run_state.h',
+     'a request to stop that came before the run does not hold for it', [
+         ('(old & ~kBetween) | kRunning,',
+          '(old & ~kFlags) | kRunning,'),
+     ]),
+    ('stop-order', 'src/sched/scheduler.cc',
+     'R20: waits that begin during a stop are not cancelled', [
+         ('  run_state_.request_stop();\n',
+          ''),
+         ('  Worker::wake(cancelled);\n}',
+          '  Worker::wake(cancelled);\n  run_state_.request_stop();\n}'),
+     ]),
+    ('stop-crosses-runs', 'src/net/fd.cc',
+     'a request to stop that crosses the end of a run cancels a wait of the next one', [
+         ('      case WakeReason::kCancelled: break;',
+          '      case WakeReason::kCancelled: return Errc::kCancelled;'),
+     ]),
+    ('stop-crosses-sleeps', 'src/sched/fiber.cc',
+     'the same, of a sleep', [
+         ('    if (reason == WakeReason::kTimedOut) return {};\n    // Cancelled',
+          '    if (reason == WakeReason::kTimedOut) return {};\n'
+          '    if (reason == WakeReason::kCancelled) return std::unexpected(Errc::kCancelled);\n'
+          '    // Cancelled'),
+     ]),
+    ('timers-before-kernel', 'src/sched/worker.cc',
+     'while timers are always due, the kernel is never asked', [
+         ('  if (scheduler_.take_poll_turn()) {\n    WaiterList ready = '
+          'scheduler_.poller().collect(',
+          '  if (first == nullptr && scheduler_.take_poll_turn()) {\n    WaiterList ready = '
+          'scheduler_.poller().collect('),
+     ]),
+    ('queue-before-arrivals', 'src/sched/worker.cc',
+     'what comes from outside waits behind the whole queue', [
+         ('  if (!processor_.arrivals.push(fiber)) [[unlikely]]\n    push_back(fiber);',
+          '  push_back(fiber);'),
+     ]),
+    ('arrivals-always-first', 'src/sched/worker.cc',
+     'what comes from outside starves the queue', [
+         ('first_ == &processor_.arrivals && !processor_.arrivals.is_empty();',
+          'false;'),
+     ]),
+    ('joiner-goes-on', 'src/sched/fiber.cc',
+     'a chain of joiners keeps everything outside waiting', [
+         (' &&\n                       !worker.has_to_look_outside();',
+          ';'),
+     ]),
+    ('long-runs-unseen', 'src/sched/pace.h',
+     'the clock is read at every eighth switch, whatever fibers do', [
+         ('    if (exact_readings_ > 0) {',
+          '    if (exact_readings_ < 0) {'),
+         ('    } else if (took > slice_ns_ / 8) {\n      stride_ = 1;\n',
+          '    } else if (took > slice_ns_ / 8) {\n      stride_ = kMaxStride;\n'),
+         ('    if (slice_is_over_) stride_ = 1;\n',
           ''),
      ]),
     ('finish-second-look', 'src/sched/scheduler.cc',
      'a run ends under a fiber that was spawned from outside just now', [
-         ('    if (alive() != 0) return;\n    finished_',
+         ('    if (alive() != 0) return false;\n    finished_',
           '    finished_'),
      ]),
-    ('take-after-finish', 'src/sched/scheduler.cc',
+    ('take-after-finish', 'src/sched/shared_fibers.h',
      'a fiber is begun after the end of the run, and left half-way', [
-         ('  if (finished()) return share;\n',
+         ('    if (is_closed_) return share;\n',
           ''),
      ]),
     ('alive-order', 'src/sched/scheduler.cc',
@@ -213,8 +263,8 @@ MUTANTS = [
      ]),
     ('sleep-second-look', 'src/sched/wait.cc',
      'R20: a sleep slips past request_stop()', [
-         ('if (cancellable == Cancellable::kYes && worker.scheduler().stopping()) {',
-          'if (cancellable == Cancellable::kYes && worker.scheduler().stopping() && '
+         ('if (cancellable == Cancellable::kYes && worker.scheduler().run_state().is_stopping()) {',
+          'if (cancellable == Cancellable::kYes && worker.scheduler().run_state().is_stopping() && '
           'deadline.ns() < 0) {'),
      ]),
     ('accept-network-error', 'src/net/native_socket.cc',

@@ -250,11 +250,6 @@ MUTANTS = [
          ('(void)::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, &unused);',
           ''),
      ]),
-    ('cancel-all-order', 'src/poller/poller_core.cc',
-     'R20: waits that begin during a stop are not cancelled', [
-         ('  refuses_waits_.store(true, kSeqCst);\n',
-          ''),
-     ]),
     ('sweep-enter', 'src/poller/poller_core.cc',
      'R20: who cancels everything takes the waiters of a later life, of another poller', [
          ('    if (descriptor.lifetime.enter(generation) != Lifetime::Entered::kYes) return;\n',

@@ -41,7 +41,7 @@ EXPLORER = ("kit/explore/explore --group pairs", "kit/explore/explore --group wo
 POLLER_SUITES = ("poller/poller_test", "base/base_test", "poller/poll_backend_test",
                  "kit/emulation/emulation_test", "kit/race/event_port_race_test",
                  "poller/conformance_test")
-SCHED_SUITES = ("sched/sched_test", "sched/sched_stress_test")
+SCHED_SUITES = ("sched/sched_test", "net/lateness_test", "sched/sched_stress_test")
 NET_SUITES = ("net/net_test", "net/net_stress_test")
 FAULTS = ("kit/faults/faults_test", "kit/faults/memory_test")
 TESTING = ("testing/testing_test",)
@@ -55,7 +55,7 @@ def stages_for(path):
         return [TESTING]
     if path.startswith("src/net/"):
         return [FAULTS, NET_SUITES]
-    if path.startswith("src/sched/"):
+    if path.startswith("src/sched/") or path == "src/base/run_state.h":
         return [EXPLORER, SCHED_SUITES, TESTING, (*NET_SUITES, "kit/faults/memory_test")]
     explored = [] if path.startswith("src/poller/backend_") else [EXPLORER]
     return [*explored, POLLER_SUITES, FAULTS, (*SCHED_SUITES, *NET_SUITES)]
