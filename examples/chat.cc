@@ -153,11 +153,7 @@ void join_room(Room& room, Member& member, LineReader& lines) {
   }
   auto delivery = rearm::try_spawn([&member] { deliver(member); }, {.name = "chat delivery"});
   if (delivery) {
-    while (const auto line = lines.next(member.stream)) {
-      room.say(member, *line);
-      // Somebody who talks without end never has to wait for more to read; so others get a turn.
-      rearm::this_fiber::yield();
-    }
+    while (const auto line = lines.next(member.stream)) room.say(member, *line);
   }
   room.leave(member);
   // Nobody posts any more; what was posted is still delivered.

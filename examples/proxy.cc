@@ -59,8 +59,6 @@ class Connection {
         return;
       }
       if (!to.write_all({buffer.data(), *n}, rearm::Deadline::after(limits_.idle))) break;
-      // Where both sides keep up, nothing above ever has to wait; so let the others have a turn.
-      rearm::this_fiber::yield();
     }
     (void)from.close();
     (void)to.close();

@@ -70,8 +70,15 @@ class Runtime {
     // of its queue: reports of the kernel, expired timers, fibers that were spawned or woken from
     // outside. These wait no longer than a slice and the fiber that runs just then. Less makes them
     // wait less and costs a system call a slice. From 1 us to 1 s; anything else:
-    // std::system_error, Errc::kInvalidArgument. docs/decisions/0013-time-slice-and-budget.md.
+    // std::system_error, Errc::kInvalidArgument. docs/decisions/0023-time-slice-and-budget.md.
     std::chrono::nanoseconds time_slice = std::chrono::microseconds(200);
+
+    // How many operations that could have waited, and did not, a fiber makes before it lets others
+    // run: reads, writes, accepts, joins, sleeps, each system call of a write_all() by itself. So a
+    // connection whose peer keeps up does not keep its worker from all others. A fiber that finds
+    // nobody else to run goes on at once. From 1 to 1,000,000; anything else: std::system_error,
+    // Errc::kInvalidArgument.
+    std::size_t budget = 32;
 
     // A fiber that overflows its stack is named on standard error before the process dies, by a
     // handler for SIGSEGV and SIGBUS that passes every other fault on to the handler before it.

@@ -37,6 +37,7 @@ FdAccess::Operation::Operation(const Fd& fd, Direction direction, bool exclusive
       Worker* const worker = Worker::current();
       if (worker == nullptr || &worker->scheduler().poller() == descriptor_->poller.load(kRelaxed))
           [[likely]] {
+        is_over_budget_ = worker != nullptr && worker->spend();
         return;
       }
       error_ = Errc::kWrongRuntime;
@@ -54,6 +55,21 @@ void FdAccess::Operation::leave() noexcept {
     Worker::wake(*next);
   if (VirtualClock::anywhere()) [[unlikely]]
     give_way_after();
+}
+
+void FdAccess::Operation::give_way(Deadline deadline) {
+  is_over_budget_ = false;
+  const std::int64_t until_ns = until_ns_of(deadline);
+  const bool may_wait = until_ns == Deadline::never().ns() ||
+                        (until_ns != Deadline::immediate().ns() && !has_passed(until_ns));
+  if (!may_wait) return;
+  Worker::give_way();
+  looked_at_ns_ = kNotLooked;
+}
+
+void FdAccess::Operation::count_again() noexcept {
+  Worker* const worker = Worker::current();
+  is_over_budget_ = worker != nullptr && worker->spend();
 }
 
 void FdAccess::Operation::give_way_before() const {
@@ -154,6 +170,7 @@ Result<Fd> FdAccess::adopt_own(Runtime& runtime, int number, std::uint8_t traits
 Result<void> FdAccess::wait_until_ready(const Fd& fd, Direction direction, Deadline deadline) {
   Operation operation(fd, direction);
   if (operation.refused()) return operation.error();
+  operation.give_way_if_due(deadline);
   if (operation.is_late(deadline)) return std::unexpected(Errc::kTimedOut);
   for (;;) {
     const auto ready = is_ready(operation.fd(), direction, Deadline::immediate());
@@ -219,6 +236,7 @@ ssize_t writev_once(int fd, bool is_socket, iovec* vectors, std::size_t count) {
 template <class Call>
 Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std::size_t capacity,
                                  Deadline deadline, Call&& call) {
+  operation.give_way_if_due(deadline);
   if (operation.is_late(deadline)) [[unlikely]]
     return std::unexpected(Errc::kTimedOut);
   Descriptor& descriptor = operation.descriptor();
@@ -323,6 +341,7 @@ Result<void> Fd::read_exact(MutableBuffer buffer, Deadline deadline) {
     if (!n) return std::unexpected(n.error());
     if (*n == 0) return std::unexpected(Errc::kEndOfStream);
     buffer = buffer.after(*n);
+    if (buffer.size() != 0) operation.count_again();
   }
   return {};
 }
@@ -363,6 +382,7 @@ Result<void> Fd::write_all(ConstBuffer buffer, Deadline deadline) {
         deadline, [&](int fd) { return detail::write_once(fd, is_socket, buffer); });
     if (!n) return std::unexpected(n.error());
     buffer = buffer.after(*n);
+    if (buffer.size() != 0) operation.count_again();
   }
   return {};
 }

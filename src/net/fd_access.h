@@ -108,9 +108,7 @@ class FdAccess {
     // Whether the deadline, or the standing one, has passed. To be asked before each system call
     // that may not have to wait: what waits is told by wait().
     [[nodiscard]] bool is_late(Deadline deadline) noexcept {
-      const std::int64_t until_ns =
-          deadline.is_standing() ? descriptor_->standing_deadline_ns(direction_).load(kRelaxed)
-                                 : deadline.ns();
+      const std::int64_t until_ns = until_ns_of(deadline);
       if (until_ns == Deadline::never().ns()) [[likely]]
         return false;
       return has_passed(until_ns);
@@ -123,6 +121,7 @@ class FdAccess {
     // is something else than EINTR or, after waiting, EAGAIN. kTimedOut if it is late already.
     template <class Call>
     [[nodiscard]] Result<std::size_t> perform(Deadline deadline, Call&& call) {
+      give_way_if_due(deadline);
       if (is_late(deadline)) [[unlikely]]
         return std::unexpected(Errc::kTimedOut);
       return perform_in_time(deadline, call);
@@ -131,13 +130,14 @@ class FdAccess {
     // The same for a shared operation: not before those that wait already.
     template <class Call>
     [[nodiscard]] Result<std::size_t> perform_in_turn(Deadline deadline, Call&& call) {
+      give_way_if_due(deadline);
       if (is_late(deadline)) [[unlikely]]
         return std::unexpected(Errc::kTimedOut);
       if (const std::error_code error = fall_in(deadline)) return std::unexpected(error);
       return perform_in_time(deadline, call);
     }
 
-    // The same for one who has just asked is_late().
+    // The same for one who has just asked is_late(), and given way before.
     template <class Call>
     [[nodiscard]] Result<std::size_t> perform_in_time(Deadline deadline, Call&& call) {
       for (;;) {
@@ -152,8 +152,18 @@ class FdAccess {
       }
     }
 
+    // A fiber that has made many operations without waiting lets others run before this one
+    // (Worker::spend()), unless it is one that is not to wait.
+    void give_way_if_due(Deadline deadline) {
+      if (is_over_budget_) [[unlikely]]
+        give_way(deadline);
+    }
+    // For each further system call of an operation of several.
+    void count_again() noexcept;
+
    private:
     Operation(const Fd& fd, Direction direction, bool exclusive) noexcept;
+    [[gnu::cold, gnu::noinline]] void give_way(Deadline deadline);
     // The choice points of a test; out of line, so that production has a branch and nothing else.
     [[gnu::cold, gnu::noinline]] void give_way_before() const;
     [[gnu::cold, gnu::noinline]] void give_way_after() const;
@@ -167,6 +177,10 @@ class FdAccess {
     [[nodiscard]] std::error_code take_turn(Deadline deadline);
     [[nodiscard]] std::error_code stand_in_line(TurnNode& node, Deadline deadline);
     [[nodiscard]] bool has_passed(std::int64_t until_ns) noexcept;
+    [[nodiscard]] std::int64_t until_ns_of(Deadline deadline) const noexcept {
+      return deadline.is_standing() ? descriptor_->standing_deadline_ns(direction_).load(kRelaxed)
+                                    : deadline.ns();
+    }
 
     static constexpr std::int64_t kNotLooked = std::numeric_limits<std::int64_t>::min();
 
@@ -177,6 +191,7 @@ class FdAccess {
     Direction direction_;
     bool exclusive_;
     bool has_turn_ = false;  // Of a shared operation: it may wait.
+    bool is_over_budget_ = false;
     Errc error_ = Errc::kClosed;
   };
 

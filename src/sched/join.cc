@@ -51,6 +51,7 @@ bool wait_for_end(Fiber* awaited, Deadline deadline) {
     switch (fiber.done.prepare()) {
       case WaitWord::Prepared::kReady:
         fiber.done.put_back();
+        if (deadline.is_never()) Worker::spend_here();
         choice_after_join(fiber);
         return true;
       case WaitWord::Prepared::kPark: break;

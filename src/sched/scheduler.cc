@@ -1,7 +1,6 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
-#include <chrono>
 #include <new>
 #include <set>
 #include <string>
@@ -53,15 +52,6 @@ std::unique_ptr<PollerCore> open_poller(std::string_view backend, const RunState
   throw std::system_error(poller.error(), what);
 }
 
-// Less than the low end is one system call for each switch; more than the high end is never.
-std::int64_t checked_time_slice_ns(std::chrono::nanoseconds slice) {
-  using namespace std::chrono_literals;
-  if (slice >= 1us && slice <= 1s) return slice.count();
-  throw std::system_error(make_error_code(Errc::kInvalidArgument),
-                          "rearm: Runtime::Options::time_slice is " +
-                              std::to_string(slice.count()) + " ns; from 1 us to 1 s");
-}
-
 }  // namespace
 
 // The workers of one run(), and the threads of all but the first, which is the caller's own.
@@ -94,7 +84,8 @@ Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
     : runtime_(runtime),
       stacks_(checked(options).stack_bytes, options.guard_bytes),
       poller_(open_poller(options.backend, run_state_)),
-      time_slice_ns_(checked_time_slice_ns(options.time_slice)),
+      time_slice_ns_(options.time_slice.count()),
+      budget_(static_cast<std::uint32_t>(options.budget)),
       report_stack_overflow_(options.report_stack_overflow),
       stop_on_exception_(options.stop_on_exception),
       cpus_(options.cpus),
@@ -265,7 +256,7 @@ void Scheduler::inject(Fiber& fiber) {
 }
 
 bool Scheduler::has_work() const noexcept {
-  if (injected_.has_any() || spilled_.has_any() || finished()) return true;
+  if (has_shared_work() || finished()) return true;
   return std::ranges::any_of(processors_, [](const auto& p) { return p->has_work(); });
 }
 

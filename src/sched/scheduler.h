@@ -66,6 +66,7 @@ class Scheduler {
   }
   [[nodiscard]] Runtime::Stats stats() const;
   [[nodiscard]] std::int64_t time_slice_ns() const noexcept { return time_slice_ns_; }
+  [[nodiscard]] std::uint32_t budget() const noexcept { return budget_; }
 
   // --- Running. ---
 
@@ -129,6 +130,10 @@ class Scheduler {
   [[nodiscard]] FiberList take_injected() { return take_share(injected_); }
   [[nodiscard]] FiberList take_spilled() { return take_share(spilled_); }
   [[nodiscard]] bool has_injected() const noexcept { return injected_.has_any(); }
+  // Whether there is any of either.
+  [[nodiscard]] bool has_shared_work() const noexcept {
+    return injected_.has_any() || spilled_.has_any();
+  }
   // Whether there is a fiber in any queue, or reason to stop.
   [[nodiscard]] bool has_work() const noexcept;
   // After work was made that another worker might take, if one is idle.
@@ -207,6 +212,7 @@ class Scheduler {
   std::unique_ptr<PollerCore> poller_;
   std::vector<std::unique_ptr<Processor>> processors_;
   const std::int64_t time_slice_ns_;
+  const std::uint32_t budget_;
   const bool report_stack_overflow_;
   const bool stop_on_exception_;
   const std::vector<unsigned> cpus_;

@@ -28,6 +28,7 @@ Result<void> sleep_until(Deadline deadline) noexcept {
   if (deadline.is_standing() || deadline.is_never()) {
     deadline = Deadline::at_ns(detail::Timers::kNever - 1);
   }
+  detail::Worker::spend_here();
   detail::WaitWord word;  // Nobody publishes into it: only the timer ends the wait.
   for (;;) {
     const detail::WaitWord::Prepared prepared = word.prepare();

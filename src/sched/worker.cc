@@ -35,7 +35,9 @@ Worker::Worker(Scheduler& scheduler, Processor& processor) noexcept
       processor_(processor),
       pace_(scheduler.time_slice_ns()),
       first_(&processor.arrivals),
-      second_(&processor.queue) {}
+      second_(&processor.queue),
+      budget_(scheduler.budget()),
+      budget_left_(scheduler.budget()) {}
 
 Worker* Worker::current() noexcept { return current_worker; }
 
@@ -93,11 +95,25 @@ WaitWord::Committed Worker::park(WaitWord& word, Waiter& waiter) {
 
 void Worker::yield() {
   const bool alone = processor_.queue.is_empty() && processor_.arrivals.is_empty();
-  if (alone && !has_to_look_outside()) return;
+  // Others may be where everybody finds them, and to wait for the end of the slice would be idle.
+  if (alone && !take_injected() && !has_to_look_outside()) return;
   leave_fiber([](Fiber& left) {
     left.state.change(State::kRunning, State::kQueued, "a fiber yielded that did not run");
     current()->push_back(left);
   });
+}
+
+void Worker::give_way() {
+  Worker* const worker = current();
+  if (worker == nullptr || worker->fiber_ == nullptr) return;
+  worker->budget_left_ = worker->budget_;
+  announce_yield();
+  worker->yield();
+}
+
+void Worker::spend_here() {
+  Worker* const worker = current();
+  if (worker != nullptr && worker->spend()) give_way();
 }
 
 StackContext::Exit Worker::exit(Fiber& fiber, Fiber* next, void (*settle_it)(Fiber&)) {
@@ -117,6 +133,7 @@ StackContext::Exit Worker::exit(Fiber& fiber, Fiber* next, void (*settle_it)(Fib
 
 void Worker::begin(Fiber& fiber) noexcept {
   Processor::count(processor_.switches);
+  budget_left_ = budget_;
   if (fiber.leave.was_long) [[unlikely]]
     pace_.begin_exact_run();
 }

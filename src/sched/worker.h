@@ -21,6 +21,9 @@
 // whole slice, and there is still more of it, the queue has the next one. What a look outside finds
 // first goes at once, before anything that arrived earlier.
 //
+// Who never waits. A fiber whose reads and writes never have to wait, because its peer keeps up,
+// would never leave; so it may make so many of them in one run (spend()) and then yields.
+//
 // Who may call. Everything but wake() and make_ready(): the worker's own thread.
 //
 // Rejected. A jump to the worker's context at every switch, from where the next fiber is entered:
@@ -69,6 +72,15 @@ class Worker {
 
   // Lets others run, if there are any.
   void yield();
+
+  // Counts an act that may have to wait, and mostly does not: a read, a join. True after as many of
+  // them in one run as the budget allows: before this one the fiber is to give way.
+  [[nodiscard]] bool spend() noexcept { return budget_left_ == 0 || --budget_left_ == 0; }
+  // Lets others run, after spend() has said so; the budget is full again. Only for an act that is
+  // allowed to wait: one that is not may be made while holding a lock of the program's own.
+  static void give_way();
+  // Both; nothing on a plain thread.
+  static void spend_here();
 
   // Whether the fiber that runs has to leave for the worker's context: the slice is over. Asked
   // once for each switch that does not ask by itself.
@@ -128,6 +140,8 @@ class Worker {
   // The two queues of the processor, in the order in which they are taken from.
   RunQueue* first_;
   RunQueue* second_;
+  const std::uint32_t budget_;
+  std::uint32_t budget_left_;
   std::uint32_t next_slot_streak_ = 0;
   std::uint32_t victim_ = 0;
   std::int64_t known_ns_ = 0;

@@ -3,15 +3,18 @@
 //
 // One worker, on a virtual clock: a fiber computes by setting the clock forward, so the bounds are
 // exact and do not depend on the machine.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -26,9 +29,9 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::nanoseconds;
 
-constexpr nanoseconds kSlice = Runtime::Options().time_slice;
+const nanoseconds kSlice = Runtime::Options().time_slice;
 // While runs are short, the clock is not read at every switch (src/sched/pace.h).
-constexpr nanoseconds kUnread = kSlice / 8;
+const nanoseconds kUnread = kSlice / 8;
 
 class LatenessTest : public ::testing::Test {
  protected:
@@ -160,6 +163,114 @@ TEST_F(LatenessTest, AChainOfJoinersKeepsNothingWaiting) {
     auto sleeper = spawn([&] { return worst_sleep(20); });
     link(100);
     EXPECT_LE(sleeper.join(), kSlice + 1ms);
+  });
+}
+
+// A fiber whose reads and writes never have to wait gives way after so many of them.
+class BudgetTest : public LatenessTest {
+ protected:
+  const int budget_ = static_cast<int>(Runtime::Options().budget);
+
+  // Calls `act` again and again, 10 us each, beside a fiber that yields and one that sleeps. The
+  // former has a turn after each budget, the latter is late by no more than that.
+  void make_busy(const std::function<void()>& act) {
+    bool stop = false;
+    int acts = 0;
+    int most = 0;
+    auto yielder = spawn([&] {
+      while (!stop) {
+        most = std::max(most, std::exchange(acts, 0));
+        this_fiber::yield();
+      }
+    });
+    auto sleeper = spawn([&] {
+      const nanoseconds worst = worst_sleep(20);
+      stop = true;
+      return worst;
+    });
+    this_fiber::yield();
+    while (!stop) {
+      act();
+      ++acts;
+      compute(10us);
+    }
+    yielder.join();
+    EXPECT_LE(sleeper.join(), kSlice + kUnread + budget_ * 10us);
+    EXPECT_LE(most, budget_ + 1);
+    EXPECT_GE(most, budget_ / 2) << "the budget is not used up";
+  }
+};
+
+TEST_F(BudgetTest, ReadsAndWritesThatNeverWaitGiveWay) {
+  runtime_.run([&] {
+    Pipe pipe = Pipe::create().value();
+    bool writes = false;
+    make_busy([&] {
+      char byte = 'x';
+      if (writes = !writes; writes) {
+        EXPECT_TRUE(pipe.write_end.write_some({&byte, 1}));
+      } else {
+        EXPECT_TRUE(pipe.read_end.read_some({&byte, 1}));
+      }
+    });
+  });
+}
+
+TEST_F(BudgetTest, SleepsThatHaveEndedGiveWay) {
+  runtime_.run([&] { make_busy([] { EXPECT_TRUE(this_fiber::sleep_for(0ns)); }); });
+}
+
+TEST_F(BudgetTest, JoinsOfFibersThatHaveEndedGiveWay) {
+  runtime_.run([&] {
+    std::vector<JoinHandle<void>> ended;
+    int count = 0;
+    for (int i = 0; i < 5000; ++i) ended.push_back(spawn([&count] { ++count; }));
+    while (count < 5000) this_fiber::yield();
+    std::size_t next = 0;
+    make_busy([&] {
+      if (next == ended.size()) std::abort();  // The sleeper was starved.
+      ended[next++].join();
+    });
+    while (next < ended.size()) ended[next++].join();
+  });
+}
+
+// Each system call of one long operation counts.
+TEST_F(BudgetTest, OneLongReadGivesWay) {
+  runtime_.run([&] {
+    Pipe pipe = Pipe::create().value();
+    const std::size_t packets = 6 * Runtime::Options().budget;
+    int turns = 0;
+    bool stop = false;
+    // In packet mode a read ends where a write did.
+    const int number = pipe.write_end.native_handle();
+    ASSERT_EQ(::fcntl(number, F_SETFL, O_DIRECT | O_NONBLOCK), 0);
+    ASSERT_GE(::fcntl(number, F_SETPIPE_SZ, packets * 4096), 0);
+    for (std::size_t i = 0; i < packets; ++i) ASSERT_EQ(::write(number, "x", 1), 1);
+    auto yielder = spawn([&] {
+      for (; !stop; ++turns) this_fiber::yield();
+    });
+    std::vector<char> bytes(packets);
+    EXPECT_TRUE(pipe.read_end.read_exact(bytes));
+    EXPECT_GE(turns, static_cast<int>(packets) / budget_ - 1);
+    stop = true;
+    yielder.join();
+  });
+}
+
+// An operation that is not to wait may be made while a lock of the program's own is held.
+TEST_F(BudgetTest, AnOperationThatIsNotToWaitDoesNotGiveWay) {
+  runtime_.run([&] {
+    Pipe pipe = Pipe::create().value();
+    bool has_run = false;
+    auto other = spawn([&] { has_run = true; });
+    char byte = 'x';
+    for (int i = 0; i < 10 * budget_; ++i) {
+      EXPECT_TRUE(pipe.write_end.write_some({&byte, 1}, Deadline::after(0s)));
+      EXPECT_TRUE(pipe.read_end.read_some({&byte, 1}, Deadline::after(0s)));
+    }
+    EXPECT_FALSE(has_run);
+    other.join();
   });
 }
 

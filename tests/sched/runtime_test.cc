@@ -230,6 +230,20 @@ TEST_F(RuntimesTest, ATimeSliceOutOfItsRangeIsRefusedByName) {
   }
 }
 
+TEST_F(RuntimesTest, ABudgetOutOfItsRangeIsRefusedByName) {
+  for (const std::size_t budget : {std::size_t{0}, std::size_t{1'000'001}, ~std::size_t{0}}) {
+    try {
+      const Runtime runtime({.workers = 1, .budget = budget});
+      ADD_FAILURE() << budget;
+    } catch (const std::system_error& error) {
+      EXPECT_EQ(error.code(), Errc::kInvalidArgument);
+      EXPECT_NE(std::string(error.what()).find("budget"), std::string::npos) << error.what();
+    }
+  }
+  Runtime runtime({.workers = 1, .budget = 1});
+  EXPECT_EQ(runtime.run([] { return spawn([] { return 1; }).join(); }), 1);
+}
+
 TEST_F(RuntimesTest, AStopFromAnyThreadReachesEverySleeper) {
   Runtime runtime({.workers = 2});
   std::atomic<bool> parked{false};
