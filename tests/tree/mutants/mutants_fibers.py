@@ -51,10 +51,11 @@ MUTANTS = [
      ]),
     ('stop-crosses-runs', 'src/net/fd.cc',
      'a request to stop that crosses the end of a run cancels a wait of the next one', [
-         ('      case WakeReason::kCancelled: break;',
-          '      case WakeReason::kCancelled: return Errc::kCancelled;'),
+         ('    if (reason && *reason != WakeReason::kCancelled) return',
+          '    if (reason == WakeReason::kCancelled) return Errc::kCancelled;\n'
+          '    if (reason) return'),
      ]),
-    ('stop-crosses-sleeps', 'src/sched/fiber.cc',
+    ('stop-crosses-sleeps', 'src/sched/this_fiber.cc',
      'the same, of a sleep', [
          ('    if (reason == WakeReason::kTimedOut) return {};\n    // Cancelled',
           '    if (reason == WakeReason::kTimedOut) return {};\n'
@@ -80,7 +81,7 @@ MUTANTS = [
      ]),
     ('joiner-goes-on', 'src/sched/fiber.cc',
      'a chain of joiners keeps everything outside waiting', [
-         (' &&\n                       !worker.has_to_look_outside();',
+         (' && !worker.has_to_look_outside();',
           ';'),
      ]),
     ('long-runs-unseen', 'src/sched/pace.h',
@@ -94,8 +95,8 @@ MUTANTS = [
      ]),
     ('finish-second-look', 'src/sched/scheduler.cc',
      'a run ends under a fiber that was spawned from outside just now', [
-         ('    if (alive() != 0) return false;\n    finished_',
-          '    finished_'),
+         ('    if (alive() != 0) return false;\n',
+          ''),
      ]),
     ('take-after-finish', 'src/sched/shared_fibers.h',
      'a fiber is begun after the end of the run, and left half-way', [
