@@ -62,7 +62,10 @@ void FdAccess::Operation::give_way(Deadline deadline) {
   const std::int64_t until_ns = until_ns_of(deadline);
   const bool may_wait = until_ns == Deadline::never().ns() ||
                         (until_ns != Deadline::immediate().ns() && !has_passed(until_ns));
-  if (!may_wait) return;
+  if (!may_wait) {
+    Worker::current()->refuse_way();
+    return;
+  }
   Worker::give_way();
   looked_at_ns_ = kNotLooked;
 }

@@ -18,8 +18,9 @@
 // Who may call. The worker.
 //
 // Rejected. A count of switches (61, as Go's): a slice is then 1 us or 61 ms, by what fibers do. A
-// reading at every switch: a yield takes 24 ns for 14. A thread or a signal that ticks: wake-ups in
-// the way of all, and signals in programs that want none.
+// reading at every switch: a yield takes 24 ns for 14; at every eighth, 15. One at every 16th: half
+// a nanosecond is gained, and twice as many runs that turn long are overlooked. A thread or a signal
+// that ticks: wake-ups in the way of all, and signals in programs that want none.
 #pragma once
 
 #include <algorithm>
@@ -62,11 +63,12 @@ class Pace {
 
   [[nodiscard]] bool slice_is_over() const noexcept { return slice_is_over_; }
 
-  // The worker has looked outside.
-  void begin_slice() noexcept {
+  // The worker has looked outside. Returns the reading.
+  std::int64_t begin_slice() noexcept {
     read_ns_ = began_ns_ = quick_ns();
     slice_is_over_ = false;
     until_reading_ = stride_;
+    return read_ns_;
   }
   // A fiber begins to run that was long the last time, or whose run is to be known.
   void begin_exact_run() noexcept {

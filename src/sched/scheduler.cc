@@ -85,7 +85,7 @@ Scheduler::Scheduler(Runtime& runtime, const Runtime::Options& options)
       stacks_(checked(options).stack_bytes, options.guard_bytes),
       poller_(open_poller(options.backend, run_state_)),
       time_slice_ns_(options.time_slice.count()),
-      budget_(static_cast<std::uint32_t>(options.budget)),
+      budget_(static_cast<std::int32_t>(options.budget)),
       report_stack_overflow_(options.report_stack_overflow),
       stop_on_exception_(options.stop_on_exception),
       cpus_(options.cpus),

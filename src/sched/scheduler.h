@@ -66,7 +66,7 @@ class Scheduler {
   }
   [[nodiscard]] Runtime::Stats stats() const;
   [[nodiscard]] std::int64_t time_slice_ns() const noexcept { return time_slice_ns_; }
-  [[nodiscard]] std::uint32_t budget() const noexcept { return budget_; }
+  [[nodiscard]] std::int32_t budget() const noexcept { return budget_; }
 
   // --- Running. ---
 
@@ -212,7 +212,7 @@ class Scheduler {
   std::unique_ptr<PollerCore> poller_;
   std::vector<std::unique_ptr<Processor>> processors_;
   const std::int64_t time_slice_ns_;
-  const std::uint32_t budget_;
+  const std::int32_t budget_;
   const bool report_stack_overflow_;
   const bool stop_on_exception_;
   const std::vector<unsigned> cpus_;

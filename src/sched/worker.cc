@@ -45,9 +45,8 @@ void Worker::run() {
   StackContext::Thread thread;
   thread_ = &thread;
   set_current(this);
-  pace_.begin_slice();
+  begin_slice();
   while (Fiber* const fiber = find_work()) {
-    known_ns_ = now_ns();
     begin_to_run(*fiber);
     fiber_ = fiber;
     begin(*fiber);
@@ -65,10 +64,9 @@ void Worker::settle(void* message) {
   left.leave.settle(left);
 }
 
-void Worker::leave_fiber(void (*settle_it)(Fiber&)) {
+void Worker::leave_fiber(Fiber* next, void (*settle_it)(Fiber&)) {
   Fiber& self = *fiber_;
   self.leave.settle = settle_it;
-  Fiber* const next = take_next();
   if (next != nullptr) begin_to_run(*next);
   fiber_ = next;
   StackContext& to = next == nullptr ? context_ : next->context;
@@ -81,7 +79,7 @@ WaitWord::Committed Worker::park(WaitWord& word, Waiter& waiter) {
   self.leave.word = &word;
   self.leave.waiter = &waiter;
   self.leave.committed = WaitWord::Committed::kParked;
-  leave_fiber([](Fiber& left) {
+  leave_fiber(take_next(), [](Fiber& left) {
     left.state.change(State::kRunning, State::kParked, "a fiber parked that did not run");
     const WaitWord::Committed committed = left.leave.word->commit(*left.leave.waiter);
     // After a successful commit the fiber may already be running elsewhere.
@@ -94,21 +92,27 @@ WaitWord::Committed Worker::park(WaitWord& word, Waiter& waiter) {
 }
 
 void Worker::yield() {
-  const bool alone = processor_.queue.is_empty() && processor_.arrivals.is_empty();
-  // Others may be where everybody finds them, and to wait for the end of the slice would be idle.
-  if (alone && !take_injected() && !has_to_look_outside()) return;
-  leave_fiber([](Fiber& left) {
+  Fiber* next = nullptr;
+  if (!has_to_look_outside()) [[likely]] {
+    next = take_local();
+    // Others may be where everybody finds them, and to wait for the end of the slice would be idle.
+    if (next == nullptr && take_injected()) next = take_local();
+    if (next == nullptr) return;
+    begin(*next);
+  }
+  leave_fiber(next, [](Fiber& left) {
     left.state.change(State::kRunning, State::kQueued, "a fiber yielded that did not run");
     current()->push_back(left);
   });
 }
 
 void Worker::give_way() {
-  Worker* const worker = current();
+  Worker* worker = current();
   if (worker == nullptr || worker->fiber_ == nullptr) return;
-  worker->budget_left_ = worker->budget_;
   announce_yield();
   worker->yield();
+  worker = current();
+  worker->budget_left_ = worker->budget_ - 1;  // What it gave way for is the first of its next run.
 }
 
 void Worker::spend_here() {
@@ -142,6 +146,18 @@ bool Worker::read_clock() noexcept {
   const Pace::Reading reading = pace_.read();
   if (reading.is_one_run && fiber_ != nullptr) fiber_->leave.was_long = reading.was_long;
   return reading.slice_is_over;
+}
+
+// Besides, what time it is on the clock of deadlines: reckoned from the quick one, which is good to a
+// few percent, and so not for longer than a millisecond.
+void Worker::begin_slice() noexcept {
+  constexpr std::uint64_t kReckonNs = 1'000'000;
+  const std::int64_t quick = pace_.begin_slice();
+  if (static_cast<std::uint64_t>(quick - quick_ns_) >= kReckonNs) {
+    quick_ns_ = quick;
+    clock_ns_ = now_ns();
+  }
+  known_ns_ = clock_ns_ + (quick - quick_ns_);
 }
 
 Fiber* Worker::take_next() {
@@ -203,7 +219,7 @@ Fiber* Worker::find_work() {
     rest();
     processor_.stacks.take_back();
     scheduler_.worker_runs();
-    pace_.begin_slice();
+    begin_slice();
   }
 }
 
@@ -253,7 +269,7 @@ Fiber* Worker::look_outside() {
   take_spilled();
   if (pushed != 0) scheduler_.work_added();
   (void)scheduler_.trim_stacks(processor_);
-  pace_.begin_slice();
+  begin_slice();
   return first;
 }
 

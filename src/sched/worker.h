@@ -74,12 +74,14 @@ class Worker {
   void yield();
 
   // Counts an act that may have to wait, and mostly does not: a read, a join. True after as many of
-  // them in one run as the budget allows: before this one the fiber is to give way.
-  [[nodiscard]] bool spend() noexcept { return budget_left_ == 0 || --budget_left_ == 0; }
+  // them in one run as the budget allows: before this one the fiber is to give way, or refuse_way().
+  [[nodiscard]] bool spend() noexcept { return --budget_left_ < 0; }
   // Lets others run, after spend() has said so; the budget is full again. Only for an act that is
   // allowed to wait: one that is not may be made while holding a lock of the program's own.
   static void give_way();
-  // Both; nothing on a plain thread.
+  // The fiber that spend() told to give way is not allowed to wait now: the next act is asked.
+  void refuse_way() noexcept { budget_left_ = 0; }
+  // spend() and give_way(); nothing on a plain thread.
   static void spend_here();
 
   // Whether the fiber that runs has to leave for the worker's context: the slice is over. Asked
@@ -107,9 +109,10 @@ class Worker {
   // So few queued fibers are still in the cache from the last time.
   static constexpr std::uint32_t kFewQueued = 8;
 
-  [[gnu::always_inline]] inline void leave_fiber(void (*settle)(Fiber&));
+  [[gnu::always_inline]] inline void leave_fiber(Fiber* next, void (*settle)(Fiber&));
   [[nodiscard]] Fiber* take_next();
   [[nodiscard]] Fiber* take_local();
+  void begin_slice() noexcept;
   void prefetch_queued() noexcept;
   void begin(Fiber& fiber) noexcept;
   [[gnu::noinline]] bool read_clock() noexcept;
@@ -140,11 +143,14 @@ class Worker {
   // The two queues of the processor, in the order in which they are taken from.
   RunQueue* first_;
   RunQueue* second_;
-  const std::uint32_t budget_;
-  std::uint32_t budget_left_;
+  const std::int32_t budget_;
+  std::int32_t budget_left_;
   std::uint32_t next_slot_streak_ = 0;
   std::uint32_t victim_ = 0;
   std::int64_t known_ns_ = 0;
+  // Both clocks at one instant (begin_slice).
+  std::int64_t clock_ns_ = 0;
+  std::int64_t quick_ns_ = 0;
   bool searching_ = false;  // Woken by somebody, and has not found anything yet.
 };
 
