@@ -33,7 +33,8 @@ class Runtime {
  public:
   struct Options {
     // How many threads run fibers, the one that calls run() among them. 0: one for each processor
-    // that this process may use. At most 4096.
+    // that this process may keep busy, by its affinity and by the CPU quota of its control group
+    // and those above (Linux: cpu.max, cpu.cfs_quota_us), rounded up. At most 4096.
     std::size_t workers = 0;
 
     // Address space of each fiber's stack, rounded up to pages; 32 KiB at least, 1 TiB at most.

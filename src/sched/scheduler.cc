@@ -12,25 +12,11 @@
 #include "base/clock.h"
 #include "sched/options.h"
 #include "sched/overflow.h"
+#include "sched/usable_processors.h"
 #include "sched/worker_thread.h"
-
-#if defined(__linux__)
-#include <sched.h>
-#endif
 
 namespace rearm::detail {
 namespace {
-
-// How many processors this process may run on, by its affinity. A quota (cgroups) is not looked at.
-std::size_t usable_processors() {
-#if defined(__linux__)
-  cpu_set_t set;
-  if (::sched_getaffinity(0, sizeof(set), &set) == 0) {
-    return static_cast<std::size_t>(std::max(1, CPU_COUNT(&set)));
-  }
-#endif
-  return std::max(1U, std::thread::hardware_concurrency());
-}
 
 std::size_t workers_of(const Runtime::Options& options) {
   if (options.workers != 0) return options.workers;
