@@ -1,4 +1,4 @@
-// RunState: whether a runtime runs, is to stop, or is between two runs; and how many have ended.
+// RunState: whether a runtime runs, is to stop, or is between two runs.
 //
 // What this is. One word, so that each change is one instant, and a request to stop cannot be half
 // in one run and half in the next. Who is about to wait looks at it; who ends waits does so after a
@@ -15,8 +15,12 @@
 // other side changes the state here and then looks at the words (wait_word.h). One of them sees the
 // other.
 //
+// Across runs. A fiber does not outlive its run. A plain thread's wait may: the end of the run ends
+// it by its reason (kCancelled, in Scheduler::run()), however soon the next run begins.
+//
 // Rejected. A flag in the scheduler and one in the poller: a request to stop that crossed the end
-// of a run set the second one for the next run.
+// of a run set the second one for the next run. The run's number in the word and in each wait: 15
+// instructions of a request, for what the reason says.
 //
 // Who may call. begin_run() and end_run(): who runs; the rest: any thread.
 #pragma once
@@ -29,53 +33,27 @@ namespace rearm::detail {
 
 class RunState {
  public:
-  // The state at one instant.
-  class Snapshot {
-   public:
-    [[nodiscard]] bool is_stopping() const noexcept { return (word_ & kStop) != 0; }
-    // Whether a wait that saw `since` when it began is to end, or may not begin: a stop is asked
-    // for, no run is in progress, or a run has ended meanwhile.
-    [[nodiscard]] bool refuses_waits(Snapshot since) const noexcept {
-      return (word_ & (kStop | kBetween)) != 0 || (word_ ^ since.word_) >= kOneRun;
-    }
-    [[nodiscard]] std::uint64_t runs_ended() const noexcept { return word_ / kOneRun; }
-
-   private:
-    friend class RunState;
-    explicit Snapshot(std::uint64_t word) noexcept : word_(word) {}
-    std::uint64_t word_;
-  };
-
   RunState() noexcept = default;
   RunState(const RunState&) = delete;
   RunState& operator=(const RunState&) = delete;
 
-  [[nodiscard]] Snapshot now() const noexcept { return Snapshot(word_.load(kSeqCst)); }
-  [[nodiscard]] bool is_stopping() const noexcept { return now().is_stopping(); }
+  [[nodiscard]] bool is_stopping() const noexcept { return (word_.load(kSeqCst) & kStop) != 0; }
+  // Whether a wait is to end, or may not begin: a stop is asked for, or no run is in progress.
+  [[nodiscard]] bool refuses_waits() const noexcept {
+    return (word_.load(kSeqCst) & (kStop | kBetween)) != 0;
+  }
 
   // A stop that was asked for before stays.
-  void begin_run() noexcept {
-    std::uint64_t old = word_.load(kRelaxed);  // Only a guess; the exchange checks it.
-    while (!word_.compare_exchange_weak(old, (old & ~kBetween) | kRunning, kSeqCst, kRelaxed)) {
-    }
-  }
-  void end_run() noexcept {
-    std::uint64_t old = word_.load(kRelaxed);  // Only a guess; the exchange checks it.
-    while (!word_.compare_exchange_weak(old, (old & ~kFlags) + kOneRun + kBetween, kSeqCst,
-                                        kRelaxed)) {
-    }
-  }
+  void begin_run() noexcept { word_.fetch_and(~kBetween, kSeqCst); }
+  void end_run() noexcept { word_.store(kBetween, kSeqCst); }
   // Of the run in progress, or else of the next one.
   void request_stop() noexcept { word_.fetch_or(kStop, kSeqCst); }
 
  private:
-  static constexpr std::uint64_t kRunning = 1;
-  static constexpr std::uint64_t kBetween = 2;
-  static constexpr std::uint64_t kStop = 4;
-  static constexpr std::uint64_t kFlags = kRunning | kBetween | kStop;
-  static constexpr std::uint64_t kOneRun = 8;
+  static constexpr std::uint32_t kBetween = 1;
+  static constexpr std::uint32_t kStop = 2;
 
-  Atomic<std::uint64_t> word_{0};
+  Atomic<std::uint32_t> word_{0};
 };
 
 }  // namespace rearm::detail

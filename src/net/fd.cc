@@ -35,9 +35,9 @@ FdAccess::Operation::Operation(const Fd& fd, Direction direction, bool exclusive
     case Lifetime::Entered::kBusy: error_ = Errc::kBusy; break;
     case Lifetime::Entered::kYes: {
       Worker* const worker = Worker::current();
-      if (worker == nullptr || &worker->scheduler().poller() == descriptor_->poller.load(kRelaxed))
-          [[likely]] {
-        is_over_budget_ = worker != nullptr && worker->spend();
+      if (worker == nullptr) return;
+      if (&worker->scheduler().poller() == descriptor_->poller.load(kRelaxed)) [[likely]] {
+        is_over_budget_ = worker->spend();
         return;
       }
       error_ = Errc::kWrongRuntime;
@@ -90,8 +90,7 @@ bool FdAccess::Operation::has_passed(std::int64_t until_ns) noexcept {
   return until_ns <= looked_at_ns_;
 }
 
-std::error_code FdAccess::Operation::refusal(RunState::Snapshot begin, Deadline deadline,
-                                             Deadline& until) noexcept {
+std::error_code FdAccess::Operation::refusal(Deadline deadline, Deadline& until) noexcept {
   // After prepare(), sequentially consistent: pairs with set_deadline() and request_stop(), which
   // store first and then withdraw.
   until = deadline.is_standing()
@@ -100,13 +99,12 @@ std::error_code FdAccess::Operation::refusal(RunState::Snapshot begin, Deadline 
   if (!until.is_never() && until.ns() > 0 && looked_at_ns_ == kNotLooked) looked_at_ns_ = now_ns();
   if (until.ns() <= std::max<std::int64_t>(looked_at_ns_, 0)) return Errc::kTimedOut;
   looked_at_ns_ = kNotLooked;
-  if (poller_of(*this).run_state().now().refuses_waits(begin)) return Errc::kCancelled;
+  if (poller_of(*this).run_state().refuses_waits()) return Errc::kCancelled;
   return {};
 }
 
 std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
   Descriptor& descriptor = *descriptor_;
-  const RunState::Snapshot begin = poller_of(*this).run_state().now();
   WaitWord& word = descriptor.word(direction_);
   // This wait may take the report of what comes; see the short-read rule.
   if (direction_ == Direction::kRead) descriptor.read_drained = false;
@@ -118,7 +116,7 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
       case WaitWord::Prepared::kPark: break;
     }
     Deadline until;
-    std::error_code refused = refusal(begin, deadline, until);
+    std::error_code refused = refusal(deadline, until);
     if (!refused) {
       refused = poller_of(*this).arm(descriptor, descriptor.generation, direction_);
     }
@@ -130,8 +128,7 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
                                 {.act = direction_ == Direction::kRead ? &act::kRead : &act::kWrite,
                                  .object = descriptor.fd,
                                  .where = __builtin_return_address(0)});
-    // Cancelled: refusal() knows whether it was this run's stop.
-    if (reason && *reason != WakeReason::kCancelled) return wake_error(*reason);
+    if (reason) return wake_error(*reason);
   }
 }
 

@@ -44,7 +44,6 @@
 #include <system_error>
 
 #include "base/errno.h"
-#include "base/run_state.h"
 #include "poller/descriptor.h"
 #include "poller/poller_core.h"
 #include "rearm/deadline.h"
@@ -57,8 +56,8 @@ namespace rearm::detail {
 
 static_assert(EAGAIN == EWOULDBLOCK, "one of the two would be missed");
 
-// Why a wait ended, for its caller: nothing if it is to try again. A cancelled one is to look again
-// whether the run is to stop: RunState.
+// Why a wait ended, for its caller: nothing if it is to try again. So is a fiber whose wait was
+// cancelled: whether this run is to stop is what it is told when it waits again (run_state.h).
 [[nodiscard]] std::error_code wake_error(WakeReason reason) noexcept;
 
 class FdAccess {
@@ -169,10 +168,8 @@ class FdAccess {
     [[gnu::cold, gnu::noinline]] void give_way_after() const;
     void leave() noexcept;
     [[nodiscard]] std::error_code wait_exclusively(Deadline deadline);
-    // What refuses a wait that has just been prepared, or nothing; `begin` is when it began, and
-    // `until` when it is to end.
-    [[nodiscard]] std::error_code refusal(RunState::Snapshot begin, Deadline deadline,
-                                          Deadline& until) noexcept;
+    // What refuses a wait that has just been prepared, or nothing; `until` is when it is to end.
+    [[nodiscard]] std::error_code refusal(Deadline deadline, Deadline& until) noexcept;
     [[nodiscard]] std::error_code fall_in(Deadline deadline);
     [[nodiscard]] std::error_code take_turn(Deadline deadline);
     [[nodiscard]] std::error_code stand_in_line(TurnNode& node, Deadline deadline);

@@ -8,9 +8,11 @@ namespace rearm::detail {
 
 std::error_code wake_error(WakeReason reason) noexcept {
   switch (reason) {
-    case WakeReason::kReady:
-    case WakeReason::kCancelled: break;
+    case WakeReason::kReady: break;
     case WakeReason::kTimedOut: return Errc::kTimedOut;
+    case WakeReason::kCancelled:
+      if (Worker::current() == nullptr) return Errc::kCancelled;  // A plain thread's, by the end.
+      break;
     case WakeReason::kClosed: return Errc::kClosed;
   }
   return {};
@@ -52,7 +54,6 @@ std::error_code FdAccess::Operation::take_turn(Deadline deadline) {
 }
 
 std::error_code FdAccess::Operation::stand_in_line(TurnNode& node, Deadline deadline) {
-  const RunState::Snapshot begin = poller_of(*this).run_state().now();
   for (;;) {
     // kReady: called, or called before. Nothing else closes this word or waits on it.
     if (node.word.prepare() == WaitWord::Prepared::kReady) continue;
@@ -61,7 +62,7 @@ std::error_code FdAccess::Operation::stand_in_line(TurnNode& node, Deadline dead
     Deadline until;
     std::error_code refused;
     if (entered == Lifetime::Entered::kClosed) refused = Errc::kClosed;
-    if (entered == Lifetime::Entered::kBusy) refused = refusal(begin, deadline, until);
+    if (entered == Lifetime::Entered::kBusy) refused = refusal(deadline, until);
     if (refused || entered == Lifetime::Entered::kYes) {
       static_cast<void>(node.word.withdraw());
       return refused;

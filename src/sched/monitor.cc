@@ -1,5 +1,7 @@
 #include "sched/monitor.h"
 
+#include <algorithm>
+
 #include "sched/scheduler.h"
 
 namespace rearm::detail {
@@ -30,11 +32,13 @@ void Monitor::run() {
     }
     asleep_.store(false, kSeqCst);
     if (stop_.load(kSeqCst)) return;  // The token of stop() and that of a kick may have been one.
-    if (!parker_.park(Deadline::after(kPeriod))) look();
+    if (parker_.park(Deadline::after(period_))) continue;
+    period_ = look() ? kShortestPeriod : std::min(2 * period_, kLongestPeriod);
   }
 }
 
-void Monitor::look() {
+// Whether there was something to wake a worker for.
+bool Monitor::look() {
   bool stuck = false;
   const std::uint64_t poll_turns = scheduler_.poll_turns();
   if (scheduler_.poll_turn_is_free() && poll_turns == poll_turns_) stuck = true;
@@ -42,10 +46,14 @@ void Monitor::look() {
   const auto processors = scheduler_.processors();
   for (std::size_t i = 0; i < processors.size(); ++i) {
     const std::uint64_t switches = processors[i]->switches.load(kRelaxed);
-    if (processors[i]->has_work() && switches == switches_[i]) stuck = true;
+    if (processors[i]->has_work() && switches == switches_[i]) {
+      processors[i]->note_standstill(switches);
+      stuck = true;
+    }
     switches_[i] = switches;
   }
   if (stuck) scheduler_.wake_one();
+  return stuck;
 }
 
 }  // namespace rearm::detail

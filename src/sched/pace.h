@@ -12,8 +12,10 @@
 // Exact. A run is long if it takes half a slice or more. Once a reading shows one, the clock is
 // read at every switch, for so long that the readings cost a 25th of what the long run took. A
 // fiber that was long the last time has the clock read where it begins and where it leaves. So long
-// runs are seen one by one, and the sum above is exact. What is left is the moment at which short
-// runs turn long: of fibers that were never long, up to kMaxStride may run before it is noticed.
+// runs are seen one by one, and the sum above is exact. With several workers the clock is read
+// before each rest, too, so that long runs are noticed of which there are few between two rests.
+// What is left is the moment at which short runs turn long: of fibers that were never long, up to
+// kMaxStride may run before it is noticed.
 //
 // Who may call. The worker.
 //
@@ -74,6 +76,13 @@ class Pace {
   void begin_exact_run() noexcept {
     read_ns_ = quick_ns();
     until_reading_ = stride_ = 1;
+  }
+
+  // The worker is about to rest. If what has run since the last reading took long, the next runs
+  // are looked at one by one.
+  void end_runs() noexcept {
+    const std::int64_t took = quick_ns() - read_ns_;
+    choose_stride(took, took >= slice_ns_ / 2);
   }
 
   // From now on every slice is over at once.

@@ -43,6 +43,19 @@ class alignas(64) Processor {
 
   // Whether a fiber waits here. A hint to all but the holder.
   [[nodiscard]] bool has_work() const noexcept { return queue.size() != 0 || arrivals.size() != 0; }
+  // Whether one waits here that another worker may take.
+  [[nodiscard]] bool has_work_for_others() const noexcept {
+    return queue.ring_size() != 0 || arrivals.ring_size() != 0 ||
+           (stands_still() && queue.size() != 0);
+  }
+
+  // Whether the fiber that runs here has run for so long that it was noticed (monitor.h): then
+  // others may take what is in the next-slot.
+  [[nodiscard]] bool stands_still() const noexcept {
+    return stood_still_at_.load(kRelaxed) == switches.load(kRelaxed);
+  }
+  // By the monitor: after so many switches there was none for a while.
+  void note_standstill(std::uint64_t at) noexcept { stood_still_at_.store(at, kRelaxed); }
 
   static void count(Atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(kRelaxed) + 1, kRelaxed);
@@ -57,6 +70,7 @@ class alignas(64) Processor {
 
   std::uint64_t id_next_ = 0;
   std::uint64_t id_end_ = 0;
+  Atomic<std::uint64_t> stood_still_at_{~std::uint64_t{0}};
 };
 
 }  // namespace rearm::detail

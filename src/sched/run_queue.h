@@ -9,13 +9,13 @@
 // Words
 //   tail_   written by the owner alone. A slot in [head, tail) is full.
 //   head_   moved forward by whoever takes, with one compare-and-exchange for all it takes.
-//   next_   empty or one fiber; exchanged by the owner, and by thieves when the ring is empty.
+//   next_   empty or one fiber; exchanged by the owner, and by a thief (steal_next).
 //
 // Invariants. A slot is written only outside [head, tail), and by the owner; a thief that read a
 // slot which the owner has since overwritten fails its exchange on head_. Indices are 32 bits and
 // wrap; a thief would have to sleep through exactly 2^32 takes to be fooled.
 //
-// Who may call. push, push_next, pop: the owner. steal_into, size: any thread.
+// Who may call. push, push_next, pop: the owner. steal_into, steal_next, size: any thread.
 #pragma once
 
 #include <array>
@@ -89,7 +89,7 @@ class RunQueue {
     for (;;) {
       std::uint32_t head = head_.load(kAcquire);
       const std::uint32_t size = tail_.load(kAcquire) - head;  // Pairs with push().
-      if (size == 0) return next_.exchange(nullptr, kAcquire);
+      if (size == 0) return nullptr;
       if (size > kCapacity) continue;  // head and tail were read too far apart.
       const std::uint32_t count = size - size / 2;
       const std::uint32_t thief_tail = thief.tail_.load(kRelaxed);
@@ -104,6 +104,13 @@ class RunQueue {
     }
   }
 
+  // The next-slot's fiber, or nullptr. Not before the ring is empty, and the owner stands still: the
+  // fiber is about to run there, and would find its data in the cache.
+  [[nodiscard]] Fiber* steal_next() noexcept {
+    REARM_DCHECK(shared_, "somebody stole from a queue that has no thieves");
+    return next_.load(kRelaxed) == nullptr ? nullptr : next_.exchange(nullptr, kAcquire);
+  }
+
   // Whether no fiber waits here. REQUIRES: the caller is the owner.
   [[nodiscard]] bool is_empty() const noexcept {
     return next_.load(kRelaxed) == nullptr && head_.load(kRelaxed) == tail_.load(kRelaxed);
@@ -111,9 +118,13 @@ class RunQueue {
 
   // How many fibers wait here. A hint unless nobody moves.
   [[nodiscard]] std::size_t size() const noexcept {
+    return ring_size() + (next_.load(kSeqCst) != nullptr ? 1U : 0U);
+  }
+  // Without the next-slot's.
+  [[nodiscard]] std::size_t ring_size() const noexcept {
     const std::uint32_t head = head_.load(kSeqCst);
     const std::uint32_t tail = tail_.load(kSeqCst);
-    return (tail - head) + (next_.load(kSeqCst) != nullptr ? 1U : 0U);
+    return tail - head;
   }
 
   // The n-th from the head, or nullptr. Somebody else may take it at any time; the memory of fibers

@@ -243,7 +243,7 @@ void Scheduler::inject(Fiber& fiber) {
 
 bool Scheduler::has_work() const noexcept {
   if (has_shared_work() || finished()) return true;
-  return std::ranges::any_of(processors_, [](const auto& p) { return p->has_work(); });
+  return std::ranges::any_of(processors_, [](const auto& p) { return p->has_work_for_others(); });
 }
 
 void Scheduler::wake_one() {
@@ -291,8 +291,9 @@ void Scheduler::request_stop() {
   const Outside outside(*this);  // A fiber may see the flag, and be the last one.
   run_state_.request_stop();
   // From here on this run may end and another one begin. Its waiters are woken for nothing then,
-  // and wait on.
-  WaiterList cancelled = poller_->withdraw_all(WakeReason::kCancelled);
+  // and wait on. (Of sleeps and joins, that is what kCancelled means; a plain thread's wait for a
+  // descriptor would end by it.)
+  WaiterList cancelled = poller_->withdraw_all(WakeReason::kReady);
   for (const auto& processor : processors_) {
     processor->timers.expire(Timers::kNever, WakeReason::kCancelled, cancelled);
   }

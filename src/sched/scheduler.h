@@ -112,6 +112,9 @@ class Scheduler {
   // Gives back all that can be, now.
   void trim_all();
 
+  // For tests: a run whose monitor is stopped shows what workers do by themselves.
+  [[nodiscard]] Monitor& monitor() noexcept { return monitor_; }
+
   // Around a worker's rest.
   void worker_rests() {
     if (processors_.size() > 1) monitor_.worker_rests();

@@ -135,11 +135,9 @@ StackContext::Exit Worker::exit(Fiber& fiber, Fiber* next, void (*settle_it)(Fib
 
 // --- Finding work. ---
 
-void Worker::begin(Fiber& fiber) noexcept {
-  Processor::count(processor_.switches);
-  budget_left_ = budget_;
-  if (fiber.leave.was_long) [[unlikely]]
-    pace_.begin_exact_run();
+void Worker::begin_long_run() {
+  pace_.begin_exact_run();
+  if (scheduler_.poll_turn_is_free()) scheduler_.work_added();
 }
 
 bool Worker::read_clock() noexcept {
@@ -214,6 +212,7 @@ Fiber* Worker::find_work() {
     scheduler_.finish_if_all_ended();
     if (scheduler_.finished()) return nullptr;
     if (scheduler_.trim_stacks(processor_)) continue;
+    if (scheduler_.processors().size() > 1) pace_.end_runs();
     scheduler_.worker_rests();
     processor_.stacks.lend();
     rest();
@@ -233,20 +232,29 @@ Fiber* Worker::found(Fiber* fiber) {
   return fiber;
 }
 
+// A next-slot goes last: the fiber in it shares data with the one that runs before it.
 Fiber* Worker::steal() {
   const auto processors = scheduler_.processors();
-  for (std::size_t i = 0; i < processors.size(); ++i) {
-    Processor& victim = *processors[(victim_ + i) % processors.size()];
+  const std::size_t count = processors.size();
+  for (std::size_t i = 0; i < 2 * count; ++i) {
+    Processor& victim = *processors[(victim_ + i) % count];
     if (&victim == &processor_) continue;
-    Fiber* fiber = victim.arrivals.steal_into(processor_.arrivals);
-    if (fiber == nullptr) fiber = victim.queue.steal_into(processor_.queue);
-    if (fiber != nullptr) {
-      Processor::count(processor_.steals);
-      return fiber;
-    }
+    Fiber* const fiber = i < count ? steal_from(victim) : steal_next_from(victim);
+    if (fiber == nullptr) continue;
+    Processor::count(processor_.steals);
+    return fiber;
   }
   ++victim_;  // So that not everybody starts with the same neighbour.
   return nullptr;
+}
+
+Fiber* Worker::steal_from(Processor& victim) noexcept {
+  Fiber* const fiber = victim.arrivals.steal_into(processor_.arrivals);
+  return fiber != nullptr ? fiber : victim.queue.steal_into(processor_.queue);
+}
+
+Fiber* Worker::steal_next_from(Processor& victim) noexcept {
+  return victim.stands_still() ? victim.queue.steal_next() : nullptr;
 }
 
 // Timers, the kernel, injected fibers. Returns what is to go first, if anything was there.

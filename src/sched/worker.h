@@ -21,6 +21,11 @@
 // whole slice, and there is still more of it, the queue has the next one. What a look outside finds
 // first goes at once, before anything that arrived earlier.
 //
+// Somebody polls. Whoever leaves the kernel with work gives the poll turn back and runs the work, and
+// nobody polls meanwhile: a wake-up of somebody who does costs more than most runs take. But where a
+// fiber begins that ran long the last time, and the turn is free, a sleeping worker is woken; it
+// finds nothing and takes the turn. The monitor sees to the ones that nobody could know of.
+//
 // Who never waits. A fiber whose reads and writes never have to wait, because its peer keeps up,
 // would never leave; so it may make so many of them in one run (spend()) and then yields.
 //
@@ -114,10 +119,18 @@ class Worker {
   [[nodiscard]] Fiber* take_local();
   void begin_slice() noexcept;
   void prefetch_queued() noexcept;
-  void begin(Fiber& fiber) noexcept;
+  void begin(Fiber& fiber) {
+    Processor::count(processor_.switches);
+    budget_left_ = budget_;
+    if (fiber.leave.was_long) [[unlikely]]
+      begin_long_run();
+  }
+  [[gnu::cold, gnu::noinline]] void begin_long_run();
   [[gnu::noinline]] bool read_clock() noexcept;
   [[nodiscard]] Fiber* find_work();
   [[nodiscard]] Fiber* steal();
+  [[nodiscard]] Fiber* steal_from(Processor& victim) noexcept;
+  [[nodiscard]] static Fiber* steal_next_from(Processor& victim) noexcept;
   [[nodiscard]] Fiber* found(Fiber* fiber);
   [[nodiscard]] Fiber* look_outside();
   [[nodiscard]] bool take_injected();
@@ -127,8 +140,8 @@ class Worker {
 
   void push_ready(Fiber& fiber);
   void push_back(Fiber& fiber);
-  void push_arrival(Fiber& fiber);
-  [[nodiscard]] static Fiber* take_fiber(WaiterList& waiters);
+  [[gnu::always_inline]] inline void push_arrival(Fiber& fiber);
+  [[gnu::always_inline, nodiscard]] static inline Fiber* take_fiber(WaiterList& waiters);
   std::size_t push_arrivals(WaiterList& waiters);
   void enqueue(WaiterList& waiters);
 

@@ -8,6 +8,7 @@
 #include "rearm/fiber.h"
 #include "sched/run_queue.h"
 #include "sched/runtime_fixture.h"
+#include "sched/scheduler.h"
 
 namespace rearm {
 namespace {
@@ -139,11 +140,83 @@ TEST_F(StealingTest, AnIdleWorkerTakesWhatABusyOneSpawned) {
   run([&] {
     for (int i = 0; i < 20; ++i) spawn([&] { ++ran; }).detach();
     const auto start = Clock::now();
-    // The last one sits in the next-slot, which is offered to others only with the queue.
+    // The last one sits in the next-slot, which is offered to others late.
     while (ran.load() < 19 && test::since(start) < test::kPatience) std::this_thread::yield();
     EXPECT_GE(ran.load(), 19);
   });
   EXPECT_GT(runtime().stats().steals, 0U);
+}
+
+// What is in the next-slot belongs to the one that runs, for as long as that goes on to others.
+TEST_F(StealingTest, TheNextSlotOfAWorkerThatMakesProgressIsNotTaken) {
+  constexpr int kTicks = 100;
+  run([&] {
+    std::atomic<bool> stop{false};
+    // After each tick its worker looks for something to take.
+    auto ticker = spawn([&] {
+      for (int i = 0; i < kTicks; ++i) EXPECT_TRUE(this_fiber::sleep_for(1ms));
+      stop.store(true);
+    });
+    auto pair = spawn([&] {
+      while (!stop.load()) {
+        auto other = spawn([] {});
+        const auto start = Clock::now();
+        while (test::since(start) < 50us) {
+        }
+        other.join();
+      }
+    });
+    pair.join();
+    ticker.join();
+  });
+  // Some, for a thread that the system does not run stands still, too.
+  EXPECT_LT(runtime().stats().steals, kTicks / 4);
+}
+
+TEST_F(StealingTest, TheNextSlotOfAWorkerThatStandsStillIsTaken) {
+  run([&] {
+    std::atomic<bool> ran{false};
+    auto other = spawn([&] { ran.store(true); });
+    const auto start = Clock::now();
+    while (!ran.load() && test::since(start) < test::kPatience) {
+    }
+    EXPECT_TRUE(ran.load());
+    other.join();
+  });
+}
+
+// Whoever leaves the kernel for a fiber that ran long the last time hands the poll turn on. Without
+// the monitor, which would see to it, late.
+TEST_F(StealingTest, TheTurnToPollIsHandedOnBeforeAFiberThatRunsLong) {
+  constexpr int kRounds = 10;
+  run([&] {
+    runtime().scheduler().monitor().stop();
+    std::atomic<bool> stop{false};
+    std::atomic<int> naps{0};
+    auto sleeper = spawn([&] {
+      while (!stop.load()) {
+        EXPECT_TRUE(this_fiber::sleep_for(3ms));
+        ++naps;
+      }
+    });
+    auto hog = spawn([&] {
+      for (int round = 0; round < kRounds; ++round) {
+        EXPECT_TRUE(this_fiber::sleep_for(2ms));
+        // It is not known before it has run alone, and long.
+        const bool is_known = round >= 3;
+        const auto patience = is_known ? test::kPatience : Clock::duration(20ms);
+        const int before = naps.load();
+        const auto start = Clock::now();
+        while (naps.load() == before && test::since(start) < patience) {
+        }
+        EXPECT_TRUE(naps.load() != before || !is_known) << "round " << round;
+        if (is_known && naps.load() == before) break;
+      }
+      stop.store(true);
+    });
+    hog.join();
+    sleeper.join();
+  });
 }
 
 // A fiber that computes must not stop the timers (and the poller) of the others while another

@@ -113,15 +113,18 @@ TEST(RunQueue, AThiefTakesTheOlderHalf) {
   }
 }
 
-TEST(RunQueue, AThiefTakesTheNextSlotOnlyOfAnEmptyRing) {
+TEST(RunQueue, AThiefTakesTheNextSlotByItself) {
   FakeFibers fibers(2);
   RunQueue victim;
   RunQueue thief;
   EXPECT_EQ(victim.push_next(fibers[0]), nullptr);
   ASSERT_TRUE(victim.push(fibers[1]));
   EXPECT_EQ(victim.steal_into(thief), &fibers[1]);
-  EXPECT_EQ(victim.steal_into(thief), &fibers[0]);
   EXPECT_EQ(victim.steal_into(thief), nullptr);
+  EXPECT_EQ(victim.size(), 1U);
+  EXPECT_EQ(victim.ring_size(), 0U);
+  EXPECT_EQ(victim.steal_next(), &fibers[0]);
+  EXPECT_EQ(victim.steal_next(), nullptr);
   EXPECT_EQ(thief.size(), 0U);
 }
 
@@ -142,7 +145,8 @@ TEST(RunQueue, EveryFiberIsTakenExactlyOnce) {
     thieves.emplace_back([&] {
       RunQueue own;
       while (total.load(std::memory_order_relaxed) < count) {
-        Fiber* const first = queue.steal_into(own);
+        Fiber* first = queue.steal_into(own);
+        if (first == nullptr) first = queue.steal_next();
         if (first == nullptr) {
           std::this_thread::yield();
           continue;

@@ -1,7 +1,8 @@
 // The run queue, the idle workers and the timers.
 //
 // queue: names such as queue/owner+thief. Actors: owner (pushes five into a ring of four, then pops
-// all), swapper (uses the next-slot, too), thief (steals into a queue of its own, twice, and pops).
+// all), swapper (uses the next-slot, too), thief (steals into a queue of its own, or
+// from the next-slot, twice, and pops).
 // Every fiber must come out exactly once. The indices begin shortly before they wrap.
 //
 // idle: names such as idle/sleeper+maker. Actors: sleeper (announces itself, looks once more,
@@ -90,8 +91,10 @@ class QueueProgram final : public WordProgram<QueueThings> {
       while (Fiber* const fiber = own.pop()) take(*fiber);
     } else {
       for (int i = 0; i < 2; ++i) {
-        if (Fiber* const fiber = all.queues[0].steal_into(own)) take(*fiber);
-        while (Fiber* const fiber = own.pop()) take(*fiber);
+        Fiber* fiber = all.queues[0].steal_into(own);
+        if (fiber == nullptr) fiber = all.queues[0].steal_next();
+        if (fiber != nullptr) take(*fiber);
+        while (Fiber* const left = own.pop()) take(*left);
       }
     }
   }

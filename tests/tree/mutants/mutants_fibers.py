@@ -34,13 +34,13 @@ MUTANTS = [
      ]),
     ('waits-between-runs', 'src/base/run_state.h',
      'a plain thread that parks after a run has ended is left behind', [
-         ('(old & ~kFlags) + kOneRun + kBetween,',
-          '(old & ~kFlags) + kOneRun,'),
+         ('word_.store(kBetween, kSeqCst)',
+          'word_.store(0, kSeqCst)'),
      ]),
     ('stop-before-run', 'src/base/run_state.h',
      'a request to stop that came before the run does not hold for it', [
-         ('(old & ~kBetween) | kRunning,',
-          '(old & ~kFlags) | kRunning,'),
+         ('word_.fetch_and(~kBetween, kSeqCst)',
+          'word_.store(0, kSeqCst)'),
      ]),
     ('stop-order', 'src/sched/scheduler.cc',
      'R20: waits that begin during a stop are not cancelled', [
@@ -49,11 +49,11 @@ MUTANTS = [
          ('  Worker::wake(cancelled);\n}',
           '  Worker::wake(cancelled);\n  run_state_.request_stop();\n}'),
      ]),
-    ('stop-crosses-runs', 'src/net/fd.cc',
+    ('stop-crosses-runs', 'src/sched/scheduler.cc',
      'a request to stop that crosses the end of a run cancels a wait of the next one', [
-         ('    if (reason && *reason != WakeReason::kCancelled) return',
-          '    if (reason == WakeReason::kCancelled) return Errc::kCancelled;\n'
-          '    if (reason) return'),
+         ('  run_state_.end_run();\n',
+          '  const bool stopped = run_state_.is_stopping();\n  run_state_.end_run();\n'
+          '  if (stopped) run_state_.request_stop();\n'),
      ]),
     ('stop-crosses-sleeps', 'src/sched/this_fiber.cc',
      'the same, of a sleep', [

@@ -67,6 +67,10 @@ class Atomic {
     if (explore::in_thread) begin(explore::Verb::kFetch, explore::Mode::kWrite);
     return change(static_cast<T>(value_ | bits));
   }
+  T fetch_and(T bits, std::memory_order = kSeqCst) noexcept {
+    if (explore::in_thread) begin(explore::Verb::kFetch, explore::Mode::kWrite);
+    return change(static_cast<T>(value_ & bits));
+  }
 
  private:
   static std::uint64_t bits(T value) noexcept {
