@@ -93,6 +93,31 @@ MUTANTS = [
          ('    if (slice_is_over_) stride_ = 1;\n',
           ''),
      ]),
+    ('turn-not-handed-on', 'src/sched/worker.cc',
+     'nobody polls while a fiber computes of which it is known that it does', [
+         ('  if (scheduler_.poll_turn_is_free()) scheduler_.work_added();\n',
+          ''),
+     ]),
+    ('rests-unread', 'src/sched/worker.cc',
+     'a fiber that runs long is never known for it if its worker rests after each run', [
+         ('    if (scheduler_.processors().size() > 1) pace_.end_runs();\n',
+          ''),
+     ]),
+    ('next-slot-at-once', 'src/sched/worker.cc',
+     'a pair of fibers is torn apart whenever a worker looks for work', [
+         ('return victim.stands_still() ? victim.queue.steal_next() : nullptr;',
+          'return victim.queue.steal_next();'),
+     ]),
+    ('next-slot-never', 'src/sched/monitor.cc',
+     'what a fiber that computes has woken waits for it', [
+         ('      processors[i]->note_standstill(switches);\n',
+          ''),
+     ]),
+    ('quota-of-the-group-alone', 'src/sched/usable_processors.cc',
+     'the quota of a group above is not looked at', [
+         ('    if (path.empty()) return least;',
+          '    return least;'),
+     ]),
     ('finish-second-look', 'src/sched/scheduler.cc',
      'a run ends under a fiber that was spawned from outside just now', [
          ('    if (alive() != 0) return false;\n',
