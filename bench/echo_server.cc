@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -27,6 +28,7 @@ struct Options {
   std::size_t open_files = 1024;
   std::string congestion = "reno";
   std::string backend;
+  std::int64_t time_slice_us = 200;
 };
 
 // The buffer lies in the fiber's frame, so its size is chosen at compile time: a small one keeps
@@ -113,11 +115,15 @@ int main(int argc, char** argv) {
   app.add_option("--workers", options.workers, "0: one for each CPU");
   app.add_option("--open-files", options.open_files, "raise the limit of open files to this");
   app.add_option("--congestion", options.congestion, "'' leaves the system's default");
+  app.add_option("--time-slice-us", options.time_slice_us,
+                 "of fibers; longer where a tool makes the process slow");
   app.add_option("--backend", options.backend, "by name; '' is the best for this system");
   CLI11_PARSE(app, argc, argv);
 
   bench::raise_open_files(options.open_files);
-  rearm::Runtime runtime({.workers = options.workers, .backend = options.backend});
+  rearm::Runtime runtime({.workers = options.workers,
+                          .backend = options.backend,
+                          .time_slice = std::chrono::microseconds(options.time_slice_us)});
   const int signal_fd = open_stop_signals();
   runtime.run([&] {
     stop_on_signal(runtime, signal_fd);

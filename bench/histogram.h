@@ -24,6 +24,14 @@ class Histogram {
     max_ = std::max(max_, value);
   }
 
+  void add(const Histogram& other) {
+    for (std::size_t index = 0; index < counts_.size(); ++index) {
+      counts_[index] += other.counts_[index];
+    }
+    count_ += other.count_;
+    max_ = std::max(max_, other.max_);
+  }
+
   void clear() {
     std::fill(counts_.begin(), counts_.end(), 0);
     count_ = 0;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the benchmarks, prints tables, and says which numbers to reach are reached.
 
-usage: bench/run.py NAME... [options], NAME one of micro, echo, memory, idle, servers,
-demo, all.
+usage: bench/run.py NAME... [options], NAME one of micro, echo, memory, idle, fairness,
+servers, demo, all.
 See bench/README.md for what each measures and how to read it.
 """
 
@@ -15,11 +15,11 @@ import time
 
 sys.dont_write_bytecode = True
 
-from harness import children, machine, measure, micro, plot, report, servers  # noqa: E402
+from harness import children, fairness, machine, measure, micro, plot, report, servers  # noqa: E402
 from harness.children import BenchError  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-NAMES = ("micro", "echo", "memory", "idle", "servers", "demo")
+NAMES = ("micro", "echo", "memory", "idle", "fairness", "servers", "demo")
 ECHO_CONNECTIONS = (1, 64, 1000, 8000)
 ECHO_MESSAGE_BYTES = (64, 4096)
 DEMO_CONNECTIONS = (1, 64, 1000)
@@ -36,6 +36,7 @@ def open_files(options):
         "micro": [0],
         "echo": options.connections or ECHO_CONNECTIONS,
         "idle": [IDLE_ACTIVE + IDLE_CONNECTIONS],
+        "fairness": [64],
         "memory": (options.connections or [MEMORY_CONNECTIONS])[-1:],
         "servers": [2 * servers.CONNECTIONS],
         "demo": options.connections or DEMO_CONNECTIONS,
@@ -219,6 +220,15 @@ class Runner:
         micro.check(self.report, spreads)
         self.panels += plot.of_acts(spreads)
 
+    def fairness(self):
+        say(f"  {len(fairness.CASES)} cases of {fairness.SECONDS} s")
+        results = fairness.run(self.program("bench/bench_fairness"), fairness.SECONDS)
+        for case, result in results.items():
+            self.report.records.append({"bench": "fairness", "case": case, **result})
+        say_table("fairness: how long the quiet wait beside the busy", fairness.HEAD,
+                  fairness.rows(results))
+        fairness.check(self.report, results)
+
     def servers(self):
         """The example servers beside redis-server, nginx and haproxy."""
         cpus = machine.split_cpus(1)
@@ -267,8 +277,8 @@ class Runner:
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", metavar="NAME", choices=(*NAMES, "all"),
-                        help="micro, echo, memory, idle, servers, demo, or all (without the last "
-                             "two)")
+                        help="micro, echo, memory, idle, fairness, servers, demo, or all "
+                             "(without the last two)")
     parser.add_argument("--json", metavar="FILE", help="write the records")
     parser.add_argument("--plot", metavar="FILE",
                         help="write a plot of every bench that ran, .svg or .png")
@@ -289,7 +299,7 @@ def parse_arguments():
     if min(numbers) < 1 or options.seconds <= 0:
         parser.error("rounds, seconds, connections, message bytes and workers are positive")
     if "all" in options.names:
-        options.names = ["micro", "echo", "idle", "memory"]
+        options.names = ["micro", "echo", "idle", "memory", "fairness"]
     options.names = list(dict.fromkeys(options.names))
     return options
 
