@@ -140,11 +140,13 @@ void serve(std::size_t workers, const std::function<void()>& first_does,
 void run_flood() {
   bench::Histogram waits;
   std::atomic<std::uint64_t> bytes{0};
-  serve(1, [] {}, [&](std::uint16_t port) {
-    std::thread flooder([&] { flood(port, bytes); });
-    ping(port, waits);
-    flooder.join();
-  });
+  serve(
+      1, [] {},
+      [&](std::uint16_t port) {
+        std::thread flooder([&] { flood(port, bytes); });
+        ping(port, waits);
+        flooder.join();
+      });
   print("quiet", waits, ", ");
   std::printf("\"flooded_bytes\": %llu", static_cast<unsigned long long>(bytes.load()));
 }
@@ -199,14 +201,16 @@ void run_busy() {
 void run_compute() {
   std::vector<bench::Histogram> waits(kOthers);
   bench::Histogram computing;
-  serve(2, [] { compute(5'000'000); }, [&](std::uint16_t port) {
-    std::thread computer([&] { ping(port, computing); });
-    std::this_thread::sleep_for(50ms);  // It is accepted first.
-    std::vector<std::thread> others;
-    for (auto& each : waits) others.emplace_back([&each, port] { ping(port, each); });
-    for (auto& other : others) other.join();
-    computer.join();
-  });
+  serve(
+      2, [] { compute(5'000'000); },
+      [&](std::uint16_t port) {
+        std::thread computer([&] { ping(port, computing); });
+        std::this_thread::sleep_for(50ms);  // It is accepted first.
+        std::vector<std::thread> others;
+        for (auto& each : waits) others.emplace_back([&each, port] { ping(port, each); });
+        for (auto& other : others) other.join();
+        computer.join();
+      });
   bench::Histogram all;
   for (const auto& each : waits) all.add(each);
   print("others", all, ", ");

@@ -20,8 +20,9 @@
 // first says that it no longer rests, then looks whether the monitor sleeps. Both are sequentially
 // consistent, so one of them sees the other.
 //
-// Rejected. Always 1 ms: 1000 wake-ups a second, for nothing where fibers are short. A timed sleep of the topmost idle worker: the worker that leaves the kernel with work
-// would have to wake it from its untimed one each time.
+// Rejected. Always 1 ms: 1000 wake-ups a second, for nothing where fibers are short. A timed sleep
+// of the topmost idle worker: the worker that leaves the kernel with work would have to wake it
+// from its untimed one each time.
 #pragma once
 
 #include <chrono>

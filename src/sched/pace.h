@@ -21,8 +21,8 @@
 //
 // Rejected. A count of switches (61, as Go's): a slice is then 1 us or 61 ms, by what fibers do. A
 // reading at every switch: a yield takes 24 ns for 14; at every eighth, 15. One at every 16th: half
-// a nanosecond is gained, and twice as many runs that turn long are overlooked. A thread or a signal
-// that ticks: wake-ups in the way of all, and signals in programs that want none.
+// a nanosecond is gained, and twice as many runs that turn long are overlooked. A thread or a
+// signal that ticks: wake-ups in the way of all, and signals in programs that want none.
 #pragma once
 
 #include <algorithm>

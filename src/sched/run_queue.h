@@ -104,7 +104,7 @@ class RunQueue {
     }
   }
 
-  // The next-slot's fiber, or nullptr. Not before the ring is empty, and the owner stands still: the
+  // The next-slot's fiber, or nullptr. Not before the ring is empty and the owner stands still: the
   // fiber is about to run there, and would find its data in the cache.
   [[nodiscard]] Fiber* steal_next() noexcept {
     REARM_DCHECK(shared_, "somebody stole from a queue that has no thieves");

@@ -130,8 +130,10 @@ class Scheduler {
   void inject(Fiber& fiber);
   void spill(FiberList& fibers) { spilled_.push(fibers); }
   // A fair share of either, possibly nothing; nothing once the run has finished.
-  [[nodiscard]] FiberList take_injected() { return take_share(injected_); }
-  [[nodiscard]] FiberList take_spilled() { return take_share(spilled_); }
+  [[nodiscard]] FiberList take_injected() { return take_share(injected_, kShare); }
+  [[nodiscard]] FiberList take_spilled(std::size_t limit = kShare) {
+    return take_share(spilled_, limit);
+  }
   [[nodiscard]] bool has_injected() const noexcept { return injected_.has_any(); }
   // Whether there is any of either.
   [[nodiscard]] bool has_shared_work() const noexcept {
@@ -195,12 +197,13 @@ class Scheduler {
     Scheduler& scheduler_;
   };
 
+  static constexpr std::size_t kShare = RunQueue::kCapacity / 2;
   static constexpr std::int64_t kNobody = std::numeric_limits<std::int64_t>::min();
 
   struct Threads;
 
-  [[nodiscard]] FiberList take_share(SharedFibers& fibers) {
-    return fibers.take(processors_.size(), RunQueue::kCapacity / 2);
+  [[nodiscard]] FiberList take_share(SharedFibers& fibers, std::size_t limit) {
+    return fibers.take(processors_.size(), limit);
   }
   [[nodiscard]] std::uint64_t alive() const noexcept;
   [[nodiscard]] std::int64_t earliest_timer_ns() const noexcept;

@@ -89,8 +89,8 @@ std::optional<Mount> parse_mount(const std::string& line, Version version) {
   std::string type;
   std::string options;
   if (!(words >> type >> skipped >> options)) return std::nullopt;
-  const bool fits = version == Version::kTwo ? type == "cgroup2"
-                                             : type == "cgroup" && lists(options, "cpu");
+  const bool fits =
+      version == Version::kTwo ? type == "cgroup2" : type == "cgroup" && lists(options, "cpu");
   if (!fits) return std::nullopt;
   return Mount{unescaped(mount.root), unescaped(mount.point)};
 }
@@ -101,8 +101,8 @@ std::optional<Mount> parse_mount(const std::string& line, Version version) {
 std::string below(const std::string& path, const std::string& root) {
   std::string rest = path;
   if (root != "/") {
-    const bool is_below = path.starts_with(root) && (path.size() == root.size() ||
-                                                     path[root.size()] == '/');
+    const bool is_below =
+        path.starts_with(root) && (path.size() == root.size() || path[root.size()] == '/');
     rest = is_below ? path.substr(root.size()) : "";
   }
   if (rest == "/" || rest.find("/..") != std::string::npos) rest.clear();

@@ -146,8 +146,8 @@ bool Worker::read_clock() noexcept {
   return reading.slice_is_over;
 }
 
-// Besides, what time it is on the clock of deadlines: reckoned from the quick one, which is good to a
-// few percent, and so not for longer than a millisecond.
+// Besides, what time it is on the clock of deadlines: reckoned from the quick one, which is good to
+// a few percent, and so not for longer than a millisecond.
 void Worker::begin_slice() noexcept {
   constexpr std::uint64_t kReckonNs = 1'000'000;
   const std::int64_t quick = pace_.begin_slice();
@@ -274,7 +274,7 @@ Fiber* Worker::look_outside() {
   FiberList injected = scheduler_.take_injected();
   if (first == nullptr) first = injected.pop_front();
   for (; Fiber* const fiber = injected.pop_front(); ++pushed) push_arrival(*fiber);
-  take_spilled();
+  (void)put_in_queue(scheduler_.take_spilled(kSpilledAfterSlice));
   if (pushed != 0) scheduler_.work_added();
   (void)scheduler_.trim_stacks(processor_);
   begin_slice();
@@ -285,11 +285,10 @@ bool Worker::take_injected() {
   FiberList injected = scheduler_.take_injected();
   const bool any = !injected.empty();
   while (Fiber* const fiber = injected.pop_front()) push_arrival(*fiber);
-  return take_spilled() || any;
+  return put_in_queue(scheduler_.take_spilled()) || any;
 }
 
-bool Worker::take_spilled() {
-  FiberList spilled = scheduler_.take_spilled();
+bool Worker::put_in_queue(FiberList spilled) {
   const bool any = !spilled.empty();
   while (Fiber* const fiber = spilled.pop_front()) push_back(*fiber);
   return any;

@@ -21,10 +21,10 @@
 // whole slice, and there is still more of it, the queue has the next one. What a look outside finds
 // first goes at once, before anything that arrived earlier.
 //
-// Somebody polls. Whoever leaves the kernel with work gives the poll turn back and runs the work, and
-// nobody polls meanwhile: a wake-up of somebody who does costs more than most runs take. But where a
+// Who polls. The worker that leaves the kernel with work gives the poll turn back and runs the
+// work, and nobody polls meanwhile: to wake another one costs more than most runs take. But where a
 // fiber begins that ran long the last time, and the turn is free, a sleeping worker is woken; it
-// finds nothing and takes the turn. The monitor sees to the ones that nobody could know of.
+// finds nothing and takes the turn. The monitor sees to long runs that could not be foreseen.
 //
 // Who never waits. A fiber whose reads and writes never have to wait, because its peer keeps up,
 // would never leave; so it may make so many of them in one run (spend()) and then yields.
@@ -79,7 +79,7 @@ class Worker {
   void yield();
 
   // Counts an act that may have to wait, and mostly does not: a read, a join. True after as many of
-  // them in one run as the budget allows: before this one the fiber is to give way, or refuse_way().
+  // them in one run as the budget allows: before this one the fiber gives way, or refuse_way().
   [[nodiscard]] bool spend() noexcept { return --budget_left_ < 0; }
   // Lets others run, after spend() has said so; the budget is full again. Only for an act that is
   // allowed to wait: one that is not may be made while holding a lock of the program's own.
@@ -111,6 +111,10 @@ class Worker {
   // do not starve the rest.
   static constexpr std::uint32_t kNextSlotStreak = 8;
 
+  // So many of the spilled ones change places with queued ones after each slice. Each is cold, and
+  // costs about a microsecond.
+  static constexpr std::size_t kSpilledAfterSlice = 32;
+
   // So few queued fibers are still in the cache from the last time.
   static constexpr std::uint32_t kFewQueued = 8;
 
@@ -134,7 +138,7 @@ class Worker {
   [[nodiscard]] Fiber* found(Fiber* fiber);
   [[nodiscard]] Fiber* look_outside();
   [[nodiscard]] bool take_injected();
-  bool take_spilled();
+  bool put_in_queue(FiberList spilled);
   [[nodiscard]] bool expire_timers();
   void rest();
 

@@ -35,8 +35,8 @@ class UsableProcessorsTest : public ::testing::Test {
     write("/proc/self/cgroup", "0::" + path + "\n");
     write("/proc/self/mountinfo",
           "22 27 0:20 / /proc rw,nosuid shared:12 - proc proc rw\n"
-          "30 23 0:26 " + mount_root +
-              " /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
+          "30 23 0:26 " +
+              mount_root + " /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
   }
   [[nodiscard]] std::size_t processors() const { return processors_by_quota(root_); }
 
@@ -55,8 +55,10 @@ TEST_F(UsableProcessorsTest, AQuotaOfVersion2IsSoManyProcessors) {
 
 TEST_F(UsableProcessorsTest, APartOfAProcessorIsAWorker) {
   be_in("/");
-  for (const auto& [quota, count] : {std::pair{"150000 100000", 2U}, {"10000 100000", 1U},
-                                     {"1000 100000", 1U}, {"300000 200000", 2U},
+  for (const auto& [quota, count] : {std::pair{"150000 100000", 2U},
+                                     {"10000 100000", 1U},
+                                     {"1000 100000", 1U},
+                                     {"300000 200000", 2U},
                                      {"6400000 100000", 64U}}) {
     write("/sys/fs/cgroup/cpu.max", quota);
     EXPECT_EQ(processors(), count) << quota;
@@ -71,8 +73,8 @@ TEST_F(UsableProcessorsTest, MaxIsNoLimit) {
 
 TEST_F(UsableProcessorsTest, WhatMakesNoSenseIsNoLimit) {
   be_in("/");
-  for (const char* const text : {"", "100000", "0 100000", "100000 0", "-1 100000", "x y",
-                                 "99999999999999999999 100000"}) {
+  for (const char* const text :
+       {"", "100000", "0 100000", "100000 0", "-1 100000", "x y", "99999999999999999999 100000"}) {
     write("/sys/fs/cgroup/cpu.max", text);
     EXPECT_EQ(processors(), kNoQuota) << text;
   }
