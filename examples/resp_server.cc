@@ -313,6 +313,7 @@ class Input {
   void added(std::size_t bytes) { filled_ += bytes; }
 
   void take(std::size_t bytes) {
+    if (bytes == 0) return;  // A large command comes in many reads.
     std::ranges::copy(text().substr(bytes), bytes_.begin());
     filled_ -= bytes;
   }
