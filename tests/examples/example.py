@@ -122,6 +122,15 @@ class Server(Process):
             except ConnectionResetError:
                 continue  # The listener was closed in the middle of the handshake: ask again.
 
+    def address_bytes(self):
+        """The size of its address space."""
+        with open(f"/proc/{self.child.pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+
+    def is_sanitized(self):
+        """A sanitizer's shadow takes terabytes of the address space."""
+        return self.address_bytes() > 1 << 40
+
     def resident_bytes(self):
         with open(f"/proc/{self.child.pid}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
@@ -195,12 +204,10 @@ class ExampleTest(unittest.TestCase):
         server = self.start(0)
         clients = [self.connect(server)]
         use(clients[0])  # Its threads have started.
-        with open(f"/proc/{server.child.pid}/statm", encoding="ascii") as file:
-            bytes_now = int(file.read().split()[0]) * resource.getpagesize()
-        if bytes_now > 1 << 40:
+        if server.is_sanitized():
             self.skipTest("a sanitizer needs what is taken away here")
         # Room for what is small, and not for a stack.
-        limit = bytes_now + 192 * 1024
+        limit = server.address_bytes() + 192 * 1024
         resource.prlimit(server.child.pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
         def exhausted():

@@ -132,7 +132,8 @@ class RespServer(example.ExampleTest):
             answers.append(lines.readline())
         self.assertEqual(answers[200], b"+OK\r\n")
         self.assertEqual(answers[-1], b"-OOM command not allowed: the store is full\r\n")
-        self.assertLess(server.resident_bytes(), 400 << 20)
+        if not server.is_sanitized():  # A sanitizer remembers far more than there is.
+            self.assertLess(server.resident_bytes(), 400 << 20)
         # What is deleted makes room again.
         self.ask(client, command("FLUSHALL") + command("SET", "k", "v"), b"+OK\r\n+OK\r\n")
         self.ask(client, command("GET", "k"), b"$1\r\nv\r\n")

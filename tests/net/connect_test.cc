@@ -357,6 +357,23 @@ TEST_P(ConnectTest, AStandingDeadlineReachesAllThatStandInLine) {
   });
 }
 
+// The one that has the turn has a deadline of its own, so that it passes nothing on.
+TEST_P(ConnectTest, AStandingDeadlineReachesTheLineBehindOneThatStays) {
+  run([] {
+    TcpListener acceptor = listener();
+    auto first = spawn([&] { return acceptor.accept(patience()); });
+    test::let_park();
+    std::vector<JoinHandle<Result<TcpStream>>> others;
+    for (int i = 0; i < 3; ++i) others.push_back(spawn([&] { return acceptor.accept(); }));
+    test::let_park();
+    expect_ok(acceptor.set_deadline(Deadline::after(1ms)));
+    for (auto& one : others) expect_error(one.join(), Errc::kTimedOut);
+    EXPECT_TRUE(first.joinable());
+    const auto client = TcpStream::connect(expect_value(acceptor.local_address()), patience());
+    expect_ok(first.join());
+  });
+}
+
 TEST_P(ConnectTest, ACloseAndAStopReachAllThatStandInLine) {
   for (const bool by_close : {true, false}) {
     run([&] {

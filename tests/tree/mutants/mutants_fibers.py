@@ -160,6 +160,7 @@ MUTANTS = [
          ('  self.leave.waiter = is_ours ? nullptr : waiter;\n'
           '  return worker.exit(self, is_ours ? joiner : nullptr, &settle_joined);',
           '  self.leave.waiter = nullptr;\n'
+          '  (void)is_ours;\n'
           '  Worker::wake(*waiter);\n'
           '  return worker.exit(self, nullptr, &settle_joined);'),
      ]),
