@@ -12,6 +12,7 @@
 #elif REARM_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#include <sanitizer/lsan_interface.h>
 #define REARM_UNINSTRUMENTED __attribute__((noinline, no_sanitize("address")))
 #else
 #define REARM_UNINSTRUMENTED
@@ -74,16 +75,23 @@ void StackContext::make(Bounds bounds, Entry entry) noexcept {
 #endif
 #if REARM_TSAN
   sanitizer_state_ = __tsan_create_fiber(0);
+#elif REARM_ASAN
+  // What only a frame points to that is left is no leak, should the process exit meanwhile.
+  __lsan_register_root_region(bounds_.base, bounds_.bytes);
 #endif
 }
 
 void StackContext::forget() noexcept {
+#if REARM_ASAN
+  if (bounds_.bytes != 0) __lsan_unregister_root_region(bounds_.base, bounds_.bytes);
+#endif
   if (entry_ == nullptr) return;
 #if REARM_TSAN
   __tsan_destroy_fiber(sanitizer_state_);
 #elif REARM_ASAN
   // The frames that never returned left their red zones behind.
   __asan_unpoison_memory_region(bounds_.base, bounds_.bytes);
+  bounds_ = {};
 #endif
   entry_ = nullptr;
 }
@@ -113,7 +121,11 @@ REARM_UNINSTRUMENTED void StackContext::finish_jump(Leap& arrival, StackContext*
   const void* base = nullptr;
   std::size_t bytes = 0;
   __sanitizer_finish_switch_fiber(to == nullptr ? nullptr : to->sanitizer_state_, &base, &bytes);
-  arrival.from->bounds_ = {static_cast<std::byte*>(const_cast<void*>(base)), bytes};
+  StackContext& from = *arrival.from;
+  if (from.bounds_.bytes != 0) return;
+  // A thread's own stack, which its leak check looks at only while the thread stands on it.
+  from.bounds_ = {static_cast<std::byte*>(const_cast<void*>(base)), bytes};
+  __lsan_register_root_region(base, bytes);
 }
 
 #endif

@@ -365,13 +365,18 @@ TEST_F(KqueueTest, AZeroTimeoutDoesNotSleepAndASignalEndsASleepAndNothingElse) {
   ASSERT_EQ(apply(pair.a.get(), EVFILT_READ, kEdge), 0);
   for (int i = 0; i < 1'000; ++i) ASSERT_TRUE(take().empty());
   const ScopedSignal handler(SIGUSR1, [](int) {});
+  std::atomic<bool> is_awake{false};
   std::thread waiting([&] {
     Kevent event;
     EXPECT_EQ(::kevent(kq_.get(), nullptr, 0, &event, 1, nullptr), -1);
     EXPECT_EQ(errno, EINTR);
+    is_awake.store(true);
   });
-  let_it_sleep();
-  ASSERT_EQ(::pthread_kill(waiting.native_handle(), SIGUSR1), 0);
+  // A signal before the sleep ends nothing.
+  while (!is_awake.load()) {
+    let_it_sleep();
+    ASSERT_EQ(::pthread_kill(waiting.native_handle(), SIGUSR1), 0);
+  }
   waiting.join();
   send_text(pair.b.get(), "x");
   EXPECT_EQ(take(kPatienceMs).size(), 1U);
