@@ -127,7 +127,7 @@ TEST_P(Conformance, ADescriptorThatIsAddedTwiceIsRefusedAndTheFirstGoesOn) {
   FdPair pair = socket_pair();
   const int number = pair.a.get();
   const Token token = add(std::move(pair.a));
-  auto other = open_poller(GetParam());
+  auto other = Poller::open({.backend = GetParam()});
   ASSERT_TRUE(other);
   for (Poller* const poller : {&this->poller(), &*other}) {
     const auto again = poller->add(number);
@@ -167,9 +167,7 @@ TEST_P(Conformance, OpeningAPollerWithoutDescriptorsLeftIsAnError) {
   int errors = 0;
   for (int available = 0; available < 8; ++available) {
     const DescriptorLimit limit(next + available);
-    const auto opened =
-        Poller::open({.backend = GetParam() == ForgettingBackend::kName ? Poller::backends().front()
-                                                                        : GetParam()});
+    const auto opened = Poller::open({.backend = GetParam()});
     if (opened) break;
     EXPECT_EQ(opened.error(), std::errc::too_many_files_open);
     ++errors;
@@ -198,7 +196,7 @@ TEST_P(Conformance, AddingWhileTheNumberIsBeingClosedNeverAborts) {
           EXPECT_EQ(lane.token.error(), Errc::kClosed);
         }
       });
-  (void)ForgettingBackend::take_breaches();  // The witness has seen numbers vanish.
+  (void)take_breaches();  // The witness has seen numbers vanish.
 }
 
 #endif

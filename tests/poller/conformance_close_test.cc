@@ -249,7 +249,7 @@ TEST_P(Conformance, ANumberClosedBehindTheLibraryIsNotFatal) {
   const Token token = add(std::move(pair.a));
   ASSERT_EQ(::close(number), 0);
   EXPECT_EQ(close(token), 0U);
-  (void)ForgettingBackend::take_breaches();  // The witness has seen it, too.
+  (void)take_breaches();  // The witness has seen it, too.
 }
 
 // What the kernel itself does not do (close() of a watched number wakes nobody in any kernel), the

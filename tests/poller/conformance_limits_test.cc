@@ -107,7 +107,7 @@ TEST_P(Conformance, AWaitOnANumberClosedBehindTheLibraryEndsWithItsCloseAtTheLat
     }
     EXPECT_EQ(close(token), 0U);
   }
-  (void)ForgettingBackend::take_breaches();  // The witness has seen it, too.
+  (void)take_breaches();  // The witness has seen it, too.
 }
 
 // Without the fixture, which would have used everything once before the threads come.

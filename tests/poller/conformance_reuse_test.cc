@@ -190,7 +190,7 @@ class CopiedOut final : public detail::Backend {
 // R11, R14 (HPCC-Platform#7859): the report has left the kernel when the descriptor is removed, and
 // when the caller has added it again, under the same number and in the same slot.
 TEST_P(Conformance, AReportThatIsUnderWayWhenItsDescriptorIsRemovedActsOnNobody) {
-  auto backend = std::make_unique<CopiedOut>(open_tested_backend(GetParam()).value());
+  auto backend = std::make_unique<CopiedOut>(detail::open_backend(GetParam()).value());
   CopiedOut& kernel = *backend;
   poller_.emplace(poller_over(std::move(backend)));
   FdPair pair = socket_pair();

@@ -271,6 +271,7 @@ int port_dissociate(int number, int source, uintptr_t object) {
   const int fd = static_cast<int>(object);
   const auto open = keep_from_closing(fd);
   bool was_known = false;
+  note_dissociate(fd);
   const int error = port->dissociate(fd, was_known);
   if (was_known) unwatch(fd, port.get());
   return result_of(error);

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 namespace rearm::test {
 
@@ -80,14 +81,23 @@ struct EventPortHooks {
 };
 EventPortHooks& event_port_hooks();
 
-// What programs have done that they should not, in this process so far. Starts anew.
+// The witness: what programs have done in this process so far that they should not, or that no
+// program does which keeps the contract of the library's backends (src/poller/backend.h): a
+// number's life begins with an association of no events, ends with port_dissociate(), and has one
+// user pointer all along. The counts are relaxed: they give ThreadSanitizer no order that the
+// library does not make itself. Starts anew.
 struct EventPortBreaches {
   std::uint64_t associates_of_closed_numbers = 0;
-  std::uint64_t associates_at_once = 0;  // Two of one number; port_associate(3C) forbids it.
+  std::uint64_t associates_at_once = 0;       // Two of one number; port_associate(3C) forbids it.
+  std::uint64_t associates_outside_life = 0;  // Events are asked for, and nothing was known.
+  std::uint64_t associates_of_another_life = 0;  // Another user pointer than the life began with.
+  std::uint64_t dissociates_during_associate = 0;
 
   friend bool operator==(const EventPortBreaches&, const EventPortBreaches&) = default;
 };
 [[nodiscard]] EventPortBreaches take_event_port_breaches();
+// The same in words; empty if all is well.
+[[nodiscard]] std::string take_event_port_breaches_in_words();
 
 // Whether the port still knows the number: associated, or reported and not dissociated.
 [[nodiscard]] bool event_port_knows(int port, int fd);

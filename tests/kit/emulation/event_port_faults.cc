@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -30,6 +31,9 @@ constexpr std::size_t kNumbers = 4096;  // Higher numbers share a counter: never
 std::array<std::atomic<int>, kNumbers> associating{};
 std::atomic<std::uint64_t> closed_associates{0};
 std::atomic<std::uint64_t> associates_at_once{0};
+std::atomic<std::uint64_t> associates_outside_life{0};
+std::atomic<std::uint64_t> associates_of_another_life{0};
+std::atomic<std::uint64_t> dissociates_during_associate{0};
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
@@ -57,6 +61,11 @@ unsigned draw(unsigned limit) {
 bool happens(unsigned per_thousand) { return per_thousand != 0 && draw(1000) < per_thousand; }
 
 void note_closed_associate() { closed_associates.fetch_add(1, kRelaxed); }
+void note_associate_outside_life() { associates_outside_life.fetch_add(1, kRelaxed); }
+void note_associate_of_another_life() { associates_of_another_life.fetch_add(1, kRelaxed); }
+void note_dissociate(int fd) {
+  if (associating_on(fd).load(kRelaxed) != 0) dissociates_during_associate.fetch_add(1, kRelaxed);
+}
 
 AssociateInProgress::AssociateInProgress(int fd) : fd_(fd) {
   if (associating_on(fd).fetch_add(1, kRelaxed) != 0) associates_at_once.fetch_add(1, kRelaxed);
@@ -95,9 +104,30 @@ EventPortHooks& event_port_hooks() {
 }
 
 EventPortBreaches take_event_port_breaches() {
-  return {.associates_of_closed_numbers =
-              event_port::closed_associates.exchange(0, event_port::kRelaxed),
-          .associates_at_once = event_port::associates_at_once.exchange(0, event_port::kRelaxed)};
+  const auto take = [](std::atomic<std::uint64_t>& count) {
+    return count.exchange(0, event_port::kRelaxed);
+  };
+  return {.associates_of_closed_numbers = take(event_port::closed_associates),
+          .associates_at_once = take(event_port::associates_at_once),
+          .associates_outside_life = take(event_port::associates_outside_life),
+          .associates_of_another_life = take(event_port::associates_of_another_life),
+          .dissociates_during_associate = take(event_port::dissociates_during_associate)};
+}
+
+std::string take_event_port_breaches_in_words() {
+  const EventPortBreaches taken = take_event_port_breaches();
+  std::string text;
+  const auto add = [&text](std::uint64_t times, const char* what) {
+    if (times == 0) return;
+    if (!text.empty()) text += "; ";
+    text += std::string(what) + ", times " + std::to_string(times);
+  };
+  add(taken.associates_of_closed_numbers, "arm of a number that is closed");
+  add(taken.associates_at_once, "two arms of one descriptor at once");
+  add(taken.associates_outside_life, "arm outside the descriptor's life");
+  add(taken.associates_of_another_life, "arm with the token of another life");
+  add(taken.dissociates_during_associate, "remove during an arm");
+  return text;
 }
 
 }  // namespace rearm::test

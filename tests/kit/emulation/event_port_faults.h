@@ -15,6 +15,9 @@ namespace rearm::test::event_port {
 
 // Counts port_associate() calls for event_port.h.
 void note_closed_associate();
+void note_associate_outside_life();
+void note_associate_of_another_life();
+void note_dissociate(int fd);
 class AssociateInProgress {
  public:
   explicit AssociateInProgress(int fd);

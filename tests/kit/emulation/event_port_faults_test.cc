@@ -255,9 +255,32 @@ TEST_F(EventPortFault, BreachesAreCounted) {
     EXPECT_EQ(associate(pair.b.get(), POLLIN), 0);
   };
   ASSERT_EQ(associate(pair.b.get(), POLLIN), 0);
-  const EventPortBreaches expected{.associates_of_closed_numbers = 1, .associates_at_once = 1};
+  EventPortBreaches expected{.associates_of_closed_numbers = 1,
+                             .associates_at_once = 1,
+                             .associates_outside_life = 2};  // Each number's first one.
   EXPECT_EQ(take_event_port_breaches(), expected);
   EXPECT_EQ(take_event_port_breaches(), EventPortBreaches{});
+
+  event_port_hooks().on_associate = [&] {
+    EXPECT_EQ(::port_dissociate(port(), PORT_SOURCE_FD, static_cast<uintptr_t>(pair.b.get())), 0);
+  };
+  int life = 0;
+  ASSERT_EQ(
+      ::port_associate(port(), PORT_SOURCE_FD, static_cast<uintptr_t>(pair.b.get()), 0, &life), 0);
+  event_port_hooks() = {};
+  ASSERT_EQ(::port_associate(port(), PORT_SOURCE_FD, static_cast<uintptr_t>(pair.b.get()), POLLIN,
+                             nullptr),
+            0);
+  expected = {.associates_of_another_life = 1, .dissociates_during_associate = 1};
+  EXPECT_EQ(take_event_port_breaches(), expected);
+}
+
+TEST_F(EventPortFault, BreachesHaveWords) {
+  (void)take_event_port_breaches();
+  const FdPair pair = socket_pair();
+  ASSERT_EQ(associate(pair.a.get(), POLLIN), 0);
+  EXPECT_EQ(take_event_port_breaches_in_words(), "arm outside the descriptor's life, times 1");
+  EXPECT_EQ(take_event_port_breaches_in_words(), "");
 }
 
 }  // namespace

@@ -100,6 +100,9 @@ int Port::associate(int fd, int wanted, void* user, bool& is_new) {
     place->second->fd = fd;
     place->second->association = place->second.get();
     is_new = true;
+    if (wanted != 0) note_associate_outside_life();
+  } else if (place->second->user != user) {
+    note_associate_of_another_life();
   }
   Association& association = *place->second;
   // (K) port_associate_fd: nothing new from here on, then what is queued goes.

@@ -61,7 +61,7 @@ class ReportRace : public RaceTest {
 
   // The old waiters came back once each; the stranger gets its own report, whatever came before.
   void check_and_end(Lane& lane) {
-    ASSERT_EQ(ForgettingBackend::take_breaches(), "");
+    ASSERT_EQ(take_breaches(), "");
     ASSERT_EQ(lane.reader.returns, 1);
     ASSERT_EQ(lane.writer.returns, lane.writer_parked ? 1 : 0);
     // A report that was in poller_core.cc's hands when its owner changed may have woken the
@@ -117,7 +117,7 @@ TEST_P(ReportRace, AReportDuringCloseArmsNothing) {
        },
        [&](std::size_t i) { now_or_during(i, [&] { (void)close(lanes_[i].token); }); }},
       [&](std::size_t i) {
-        ASSERT_EQ(ForgettingBackend::take_breaches(), "");
+        ASSERT_EQ(take_breaches(), "");
         ASSERT_EQ(lanes_[i].reader.returns, 1);
         ASSERT_EQ(lanes_[i].writer.returns, lanes_[i].writer_parked ? 1 : 0);
       });
@@ -149,7 +149,7 @@ TEST_P(ReportRace, AReArmDuringAnArmLosesNeitherWish) {
        }},
       [&](std::size_t i) {
         Lane& lane = lanes_[i];
-        ASSERT_EQ(ForgettingBackend::take_breaches(), "");
+        ASSERT_EQ(take_breaches(), "");
         if (lane.writer_parked && lane.writer.returns == 0) (void)returns(lane.writer);
         ASSERT_EQ(lane.writer.returns, lane.writer_parked ? 1 : 0);
         ASSERT_EQ(lane.reader.returns, 0);
@@ -197,7 +197,7 @@ class LateBackend final : public detail::Backend {
 // while their descriptors are closed and replaced, and delivered only then. Forbidden (G3): that a
 // report of the earlier life acts on the later one.
 TEST_P(ReportRace, ALateReportOfAnEarlierLifeNeverActs) {
-  auto backend = std::make_unique<LateBackend>(open_tested_backend(GetParam()).value());
+  auto backend = std::make_unique<LateBackend>(detail::open_backend(GetParam()).value());
   LateBackend& late = *backend;
   poller_.emplace(poller_over(std::move(backend)));
   race(
@@ -217,7 +217,7 @@ TEST_P(ReportRace, ALateReportOfAnEarlierLifeNeverActs) {
         ASSERT_EQ(lane.reader.returns, 1) << "closed, and nothing was delivered";
         // No stranger is ready: whoever comes back is woken by a report of somebody else's life.
         ASSERT_EQ(collect_now(), 0U) << "a report of an earlier life acted on a later one";
-        ASSERT_EQ(ForgettingBackend::take_breaches(), "");
+        ASSERT_EQ(take_breaches(), "");
         make_readable(lane.stranger_fd);
         ASSERT_TRUE(returns(lane.stranger_reader)) << "the stranger's report was lost";
         (void)close(lane.stranger);

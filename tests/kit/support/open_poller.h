@@ -12,19 +12,21 @@
 #include "poller/backend.h"
 #include "poller/poller_core.h"
 #include "rearm/poller.h"
-#if defined(__linux__)
-#include "support/forgetting_backend.h"
+#ifdef REARM_EMULATED_KERNELS
+#include "emulation/event_port.h"
 #endif
 
 namespace rearm::test {
 
-#if !defined(__linux__)
-// It is made of epoll. Elsewhere it is a name that no poller has, and a witness that saw nothing.
-struct ForgettingBackend {
-  static constexpr std::string_view kName = "forgetting";
-  [[nodiscard]] static std::string take_breaches() { return {}; }
-};
+// What the witness in the emulated event ports has seen so far of a contract that was broken, in
+// words; empty if nothing, or if there are no emulations. Starts anew.
+[[nodiscard]] inline std::string take_breaches() {
+#ifdef REARM_EMULATED_KERNELS
+  return take_event_port_breaches_in_words();
+#else
+  return {};
 #endif
+}
 
 // Poller has no public way in for a backend that is not in the build, and needs none. The rules of
 // access do not apply to the arguments of an explicit instantiation, so tests go in through that.
@@ -35,14 +37,10 @@ struct PollerDoor {
 std::unique_ptr<detail::PollerCore>& core_of(Poller& poller);
 template struct PollerDoor<&Poller::core_>;
 
-// The names of the backends to test: all in the build, then the test's own.
+// The names of the backends to test: all in the build.
 [[nodiscard]] inline std::vector<std::string_view> tested_backends() {
   const auto names = Poller::backends();
-  std::vector<std::string_view> all(names.begin(), names.end());
-#if defined(__linux__)
-  all.push_back(ForgettingBackend::kName);
-#endif
-  return all;
+  return {names.begin(), names.end()};
 }
 
 // A poller over a backend that is open already.
@@ -52,24 +50,8 @@ template struct PollerDoor<&Poller::core_>;
   return poller;
 }
 
-// For tests that put something between the poller and its backend.
-[[nodiscard]] inline Result<std::unique_ptr<detail::Backend>> open_tested_backend(
-    std::string_view name) {
-#if defined(__linux__)
-  if (name == ForgettingBackend::kName) {
-    auto backend = std::make_unique<ForgettingBackend>();
-    if (const std::error_code error = backend->open()) return std::unexpected(error);
-    return backend;
-  }
-#endif
-  return detail::open_backend(name);
-}
-
 [[nodiscard]] inline Result<Poller> open_poller(std::string_view name) {
-  if (name != ForgettingBackend::kName) return Poller::open({.backend = name});
-  auto backend = open_tested_backend(name);
-  if (!backend) return std::unexpected(backend.error());
-  return poller_over(std::move(*backend));
+  return Poller::open({.backend = name});
 }
 
 // For INSTANTIATE_TEST_SUITE_P: the name of the backend in the name of the test.

@@ -42,7 +42,7 @@ class PollerTest : public LeakCheck, public ::testing::WithParamInterface<std::s
 
   void SetUp() override {
     LeakCheck::SetUp();
-    (void)ForgettingBackend::take_breaches();
+    (void)take_breaches();
     auto opened = open_poller(GetParam());
     ASSERT_TRUE(opened) << opened.error().message();
     poller_.emplace(std::move(*opened));
@@ -54,7 +54,7 @@ class PollerTest : public LeakCheck, public ::testing::WithParamInterface<std::s
     }
     poller_.reset();
     peers_.clear();
-    EXPECT_EQ(ForgettingBackend::take_breaches(), "");
+    EXPECT_EQ(take_breaches(), "");
     LeakCheck::TearDown();
   }
 
