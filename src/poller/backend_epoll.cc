@@ -28,18 +28,15 @@
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
-#include <limits>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/errno.h"
+#include "base/kernel_timeout.h"
 
 namespace rearm::detail {
 namespace {
 
 constexpr std::uint32_t kEdgeBoth = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-constexpr std::int64_t kNsPerMs = 1'000'000;
 
 epoll_event event_for(std::uint32_t mask, Token token) {
   epoll_event event{};
@@ -131,20 +128,15 @@ int EpollBackend::wait_kernel(int max_events, Deadline deadline) {
   const auto wait_ms = [&](int ms) {
     return result_or_errno(::epoll_wait(epoll_fd_, batch_.data(), max_events, ms));
   };
-  if (deadline.is_standing() || deadline.is_never()) return wait_ms(-1);
-  // An instant that has surely passed costs no look at the clock.
-  const std::int64_t left_ns = deadline.ns() <= 0 ? 0 : deadline.ns() - now_ns();
-  if (left_ns <= 0) return wait_ms(0);
-  if (has_pwait2_) {
-    const timespec timeout{.tv_sec = left_ns / kNsPerSecond, .tv_nsec = left_ns % kNsPerSecond};
+  const KernelTimeout timeout(deadline);
+  if (has_pwait2_ && !timeout.is_endless() && !timeout.is_immediate()) {
+    const timespec left = timeout.as_timespec();
     const int count =
-        result_or_errno(::epoll_pwait2(epoll_fd_, batch_.data(), max_events, &timeout, nullptr));
+        result_or_errno(::epoll_pwait2(epoll_fd_, batch_.data(), max_events, &left, nullptr));
     if (count != -ENOSYS && count != -EPERM) return count;
     has_pwait2_ = false;
   }
-  const std::int64_t left_ms = (left_ns - 1) / kNsPerMs + 1;
-  return wait_ms(
-      static_cast<int>(std::min<std::int64_t>(left_ms, std::numeric_limits<int>::max())));
+  return wait_ms(timeout.as_ms());
 }
 
 }  // namespace rearm::detail

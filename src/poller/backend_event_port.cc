@@ -54,19 +54,16 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstdint>
 #include <ctime>
 #include <utility>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/errno.h"
+#include "base/kernel_timeout.h"
 
 namespace rearm::detail {
 namespace {
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-constexpr std::int64_t kLongestWaitNs = 24 * 3600 * kNsPerSecond;
 constexpr int kWakeEvents = 1;  // Zero would put a port out of alert mode.
 
 static_assert(sizeof(Token) == sizeof(void*), "the token is the association's user pointer");
@@ -187,19 +184,12 @@ void EventPortBackend::wake() noexcept {
 
 // port_getn; returns how many entries of the batch may have been filled in.
 std::size_t EventPortBackend::wait_kernel(std::size_t max_events, Deadline deadline) {
-  timespec timeout{};
-  timespec* until = nullptr;
-  if (!deadline.is_standing() && !deadline.is_never()) {
-    // An instant that has surely passed costs no look at the clock.
-    const std::int64_t left_ns = deadline.ns() <= 0 ? 0 : deadline.ns() - now_ns();
-    const std::int64_t ns = std::clamp<std::int64_t>(left_ns, 0, kLongestWaitNs);
-    timeout = {.tv_sec = ns / kNsPerSecond, .tv_nsec = ns % kNsPerSecond};
-    until = &timeout;
-  }
+  const KernelTimeout timeout(deadline);
+  timespec left = timeout.as_timespec();
   batch_[0].portev_source = 0;
   unsigned count = 1;
-  const int result =
-      ::port_getn(port_, batch_.data(), static_cast<unsigned>(max_events), &count, until);
+  const int result = ::port_getn(port_, batch_.data(), static_cast<unsigned>(max_events), &count,
+                                 timeout.is_endless() ? nullptr : &left);
   const int error = -result_or_errno(result);
   const bool was_invalid = std::exchange(was_invalid_, error == EINVAL);
   if (error == EINVAL && !was_invalid) return 0;

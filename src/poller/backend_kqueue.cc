@@ -58,17 +58,14 @@
 #include <ctime>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/errno.h"
+#include "base/kernel_timeout.h"
 #include "poller/fd_flags.h"
 
 namespace rearm::detail {
 namespace {
 
 using Kevent = struct ::kevent;
-
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-constexpr std::int64_t kLongestWaitNs = 24 * 60 * 60 * kNsPerSecond;
 
 // Generation 0 names no descriptor, so this cannot be mistaken for one.
 constexpr Token kWakeToken{};
@@ -270,15 +267,9 @@ void KqueueBackend::wake() noexcept {
 
 int KqueueBackend::wait_kernel(std::size_t max_events, Deadline deadline) {
   const std::span<Kevent> room = std::span(batch_).first(max_events);
-  if (deadline.is_standing() || deadline.is_never()) {
-    return call_kevent(&::kevent, kqueue_fd_, {}, room, nullptr);
-  }
-  // An instant that has surely passed costs no look at the clock.
-  const std::int64_t left_ns = deadline.ns() <= 0 ? 0 : deadline.ns() - now_ns();
-  const std::int64_t wait_ns = std::clamp<std::int64_t>(left_ns, 0, kLongestWaitNs);
-  const timespec timeout{.tv_sec = static_cast<time_t>(wait_ns / kNsPerSecond),
-                         .tv_nsec = static_cast<long>(wait_ns % kNsPerSecond)};
-  return call_kevent(&::kevent, kqueue_fd_, {}, room, &timeout);
+  const KernelTimeout timeout(deadline);
+  const timespec left = timeout.as_timespec();
+  return call_kevent(&::kevent, kqueue_fd_, {}, room, timeout.is_endless() ? nullptr : &left);
 }
 
 }  // namespace rearm::detail

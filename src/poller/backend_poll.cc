@@ -33,15 +33,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdint>
 #include <ctime>
-#include <limits>
 #include <new>
 #include <utility>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/errno.h"
+#include "base/kernel_timeout.h"
 #include "poller/fd_flags.h"
 
 namespace rearm::detail {
@@ -63,37 +61,16 @@ Ready ready_of(short mask) {
   return ready;
 }
 
+int poll_until(std::span<pollfd> fds, Deadline deadline) {
+  const auto count = static_cast<nfds_t>(fds.size());
+  const KernelTimeout timeout(deadline);
 #if defined(__APPLE__)
-
-// Rounded up, so that a wait never ends before its deadline for nothing.
-int poll_until(std::span<pollfd> fds, Deadline deadline) {
-  const auto count = static_cast<nfds_t>(fds.size());
-  if (deadline.is_standing() || deadline.is_never()) return ::poll(fds.data(), count, -1);
-  // An instant that has surely passed costs no look at the clock.
-  const std::int64_t left_ns = deadline.ns() <= 0 ? 0 : deadline.ns() - now_ns();
-  if (left_ns <= 0) return ::poll(fds.data(), count, 0);
-  const std::int64_t left_ms = (left_ns - 1) / 1'000'000 + 1;
-  return ::poll(fds.data(), count,
-                static_cast<int>(std::min<std::int64_t>(left_ms, std::numeric_limits<int>::max())));
-}
-
+  return ::poll(fds.data(), count, timeout.as_ms());
 #else
-
-int poll_until(std::span<pollfd> fds, Deadline deadline) {
-  constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-  const auto count = static_cast<nfds_t>(fds.size());
-  if (deadline.is_standing() || deadline.is_never()) {
-    return ::ppoll(fds.data(), count, nullptr, nullptr);
-  }
-  // An instant that has surely passed costs no look at the clock.
-  const std::int64_t left_ns =
-      deadline.ns() <= 0 ? 0 : std::max<std::int64_t>(deadline.ns() - now_ns(), 0);
-  const timespec timeout{.tv_sec = static_cast<time_t>(left_ns / kNsPerSecond),
-                         .tv_nsec = static_cast<long>(left_ns % kNsPerSecond)};
-  return ::ppoll(fds.data(), count, &timeout, nullptr);
-}
-
+  const timespec left = timeout.as_timespec();
+  return ::ppoll(fds.data(), count, timeout.is_endless() ? nullptr : &left, nullptr);
 #endif
+}
 
 }  // namespace
 
