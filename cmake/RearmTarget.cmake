@@ -74,6 +74,13 @@ function(rearm_private target)
   target_compile_definitions(${target} PRIVATE REARM_DEBUG_CHECKS=${checks})
 endfunction()
 
+# rearm_unit_of_its_own(<file>...)
+# For files of a room whose functions must not be seen by their callers' compiler: it could keep the
+# address of a thread's own variable, and a fiber goes on with it on another thread.
+function(rearm_unit_of_its_own)
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
 # rearm_room(<room> SOURCES <file>... [HEADERS <public header>...] [LINK <target>...]
 #            [PRIVATE_LINK <target>...])
 # Defines the library rearm_<room> and its alias rearm::<room>. HEADERS are relative to include/.
@@ -95,6 +102,8 @@ function(rearm_room room)
   # Until 1.0 a minor version may change the ABI, so it is part of the soname.
   set_target_properties(${target} PROPERTIES
     EXPORT_NAME ${room}
+    UNITY_BUILD ${REARM_UNITY}
+    UNITY_BUILD_BATCH_SIZE 0
     POSITION_INDEPENDENT_CODE ON
     VERSION ${PROJECT_VERSION}
     SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})

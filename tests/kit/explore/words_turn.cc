@@ -48,7 +48,7 @@ using detail::Worker;
 
 namespace {
 
-constexpr std::int64_t kWhenNs = 50;
+constexpr std::int64_t kDueNs = 50;
 
 // A runtime in the arena; the base of both kinds.
 class RuntimeProgram : public Program {
@@ -124,8 +124,8 @@ class TurnProgram final : public RuntimeProgram {
       scheduler().inject(*things_->fibers[at]);
     } else {
       things_->has_timer = true;
-      scheduler().processors()[1]->timers.start(*things_->timers[at], kWhenNs + index);
-      scheduler().timer_started(kWhenNs + index);
+      scheduler().processors()[1]->timers.start(*things_->timers[at], kDueNs + index);
+      scheduler().timer_started(kDueNs + index);
     }
   }
 
@@ -135,12 +135,12 @@ class TurnProgram final : public RuntimeProgram {
       if (scheduler().has_injected()) {
         violation("G5", "a fiber was injected, and %c sleeps in the kernel", 'A' + i);
       }
-      if (things_->has_timer && Machine::pending(i).argument > kWhenNs + threads()) {
+      if (things_->has_timer && Machine::pending(i).argument > kDueNs + threads()) {
         violation("G5", "%c sleeps in the kernel beyond the earliest timer", 'A' + i);
       }
     }
-    if (virtual_now_ns > kWhenNs) return false;
-    virtual_now_ns = 2 * kWhenNs;  // Who sleeps until the timer goes on now.
+    if (virtual_now_ns > kDueNs) return false;
+    virtual_now_ns = 2 * kDueNs;  // Who sleeps until the timer goes on now.
     return things_->has_timer;
   }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plants each mutant in a copy of the tree, builds it, and runs the suites that should notice.
 
-usage: scripts/mutants [--tenth] [--list] [--table] [--build DIR] [NAME...]
+usage: scripts/mutants [--share N] [--list] [--table] [--build DIR] [NAME...]
 
 Prints which case killed each mutant and after how many seconds of testing. Exit status 1 if one
 survived that is not known to be equivalent, or if one does not apply any more.
@@ -220,7 +220,7 @@ def write_killers(found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
-    parser.add_argument("--tenth", action="store_true", help="a tenth of them, by the day")
+    parser.add_argument("--share", type=int, metavar="N", help="every N-th of them, by the day")
     parser.add_argument("--list", action="store_true", help="print the names and do nothing")
     parser.add_argument("--table", action="store_true", help="print the table of docs/proof.md")
     parser.add_argument("--remember", action="store_true",
@@ -232,9 +232,11 @@ def main():
     unknown = set(options.names) - {mutant[0] for mutant in MUTANTS}
     if unknown:
         parser.error(f"no such mutant: {', '.join(sorted(unknown))}")
-    if options.tenth:
-        day = datetime.date.today().toordinal()
-        chosen = [mutant for i, mutant in enumerate(chosen) if i % 10 == day % 10]
+    if options.share is not None:
+        if options.share < 1:
+            parser.error("--share: N is 1 or more")
+        day = datetime.date.today().toordinal() % options.share
+        chosen = [mutant for i, mutant in enumerate(chosen) if i % options.share == day]
     if options.list:
         print("\n".join(name for name, *_ in chosen))
         return 0
