@@ -55,7 +55,7 @@ class Connection {
       const auto n = read(from, buffer);
       if (!n) break;
       if (*n == 0) {
-        if (!to.shutdown(rearm::TcpStream::Shutdown::kWrite)) break;
+        if (!to.shutdown(rearm::Shutdown::kWrite)) break;
         return;
       }
       if (!to.write_all({buffer.data(), *n}, rearm::Deadline::after(limits_.idle))) break;

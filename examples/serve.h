@@ -148,7 +148,7 @@ class Server {
 // Ends a connection after its last answer. Closing with bytes unread would reset it, and the answer
 // might be lost with it; so say that this was all, and give the client a moment to hang up.
 inline void say_goodbye(rearm::TcpStream& stream) {
-  (void)stream.shutdown(rearm::TcpStream::Shutdown::kWrite);
+  (void)stream.shutdown(rearm::Shutdown::kWrite);
   std::array<char, 4096> rest;
   const auto until = rearm::Deadline::after(std::chrono::seconds(1));
   while (stream.read_some(rest, until).value_or(0) != 0) continue;

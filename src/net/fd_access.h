@@ -42,6 +42,7 @@
 #include <cstdint>
 #include <limits>
 #include <system_error>
+#include <utility>
 
 #include "base/errno.h"
 #include "poller/descriptor.h"
@@ -49,6 +50,7 @@
 #include "rearm/deadline.h"
 #include "rearm/error.h"
 #include "rearm/net/fd.h"
+#include "rearm/net/stream.h"
 #include "rearm/runtime.h"
 #include "sched/control.h"
 
@@ -76,7 +78,10 @@ class FdAccess {
   [[nodiscard]] static Result<Fd> adopt_own(Runtime& runtime, int fd, std::uint8_t traits);
   [[nodiscard]] static Result<Fd> adopt_own(PollerCore& poller, int fd, std::uint8_t traits);
 
-  // Whose a new descriptor is that is given none. REQUIRES: on a fiber.
+  // For one who knows that bytes are read from and written to it.
+  [[nodiscard]] static Stream stream(Fd fd) noexcept { return Stream(std::move(fd)); }
+
+  // The owner of a new descriptor for which no runtime is given. REQUIRES: on a fiber.
   [[nodiscard]] static Runtime& current_runtime();
 
   // One operation in progress: keeps the number open and, if a direction was asked for, keeps

@@ -8,6 +8,7 @@
 #include "rearm/error.h"
 #include "rearm/net/address.h"
 #include "rearm/net/fd.h"
+#include "rearm/net/socket.h"
 #include "rearm/runtime.h"
 
 namespace rearm::detail {
@@ -49,6 +50,9 @@ enum class Family : bool { kIp, kUnix };
 
 // Checks that `fd` is a socket of this family and type, or says kInvalidArgument.
 [[nodiscard]] std::error_code check_adoptable(int fd, Family family, int type);
+
+[[nodiscard]] Result<SocketAddress> peer_address_of(const Fd& fd);
+Result<void> shut_down(const Fd& fd, Shutdown how);
 
 // The next connection, added to the listener's poller, with the listener's traits; waits while
 // there is none.

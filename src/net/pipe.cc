@@ -21,7 +21,8 @@ Result<Pipe> Pipe::create(Runtime& runtime) {
   if (!read_end) return std::unexpected(read_end.error());
   auto write_end = FdAccess::adopt_own(runtime, write_number.take(), 0);
   if (!write_end) return std::unexpected(write_end.error());
-  return Pipe{.read_end = std::move(*read_end), .write_end = std::move(*write_end)};
+  return Pipe{.read_end = FdAccess::stream(std::move(*read_end)),
+              .write_end = FdAccess::stream(std::move(*write_end))};
 }
 
 }  // namespace rearm

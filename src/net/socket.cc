@@ -42,33 +42,60 @@ Result<int> get(const Fd& fd, int level, int name) {
 
 }  // namespace
 
-Result<SocketAddress> Socket::local_address() const { return ask_address(*this, ::getsockname); }
-Result<SocketAddress> Socket::peer_address() const { return ask_address(*this, ::getpeername); }
+namespace detail {
 
-Result<void> Socket::shutdown(Shutdown how) {
-  const auto operation = FdAccess::Operation::shared(*this, Direction::kWrite);
+Result<SocketAddress> peer_address_of(const Fd& fd) { return ask_address(fd, ::getpeername); }
+
+Result<void> shut_down(const Fd& fd, Shutdown how) {
+  const auto operation = FdAccess::Operation::shared(fd, Direction::kWrite);
   if (operation.refused()) return operation.error();
   const int native_how = how == Shutdown::kRead    ? SHUT_RD
                          : how == Shutdown::kWrite ? SHUT_WR
                                                    : SHUT_RDWR;
-  const int result = detail::system_call([&] { return ::shutdown(operation.fd(), native_how); });
-  if (result != 0) return std::unexpected(detail::error_of(result));
+  const int result = system_call([&] { return ::shutdown(operation.fd(), native_how); });
+  if (result != 0) return std::unexpected(error_of(result));
   return {};
 }
 
-Result<void> Socket::set_receive_buffer_bytes(int bytes) {
+}  // namespace detail
+
+template <class Base>
+Result<SocketAddress> SocketOf<Base>::local_address() const {
+  return ask_address(*this, ::getsockname);
+}
+
+template <class Base>
+Result<void> SocketOf<Base>::set_receive_buffer_bytes(int bytes) {
   return set(*this, SOL_SOCKET, SO_RCVBUF, bytes);
 }
-Result<void> Socket::set_send_buffer_bytes(int bytes) {
+
+template <class Base>
+Result<void> SocketOf<Base>::set_send_buffer_bytes(int bytes) {
   return set(*this, SOL_SOCKET, SO_SNDBUF, bytes);
 }
-Result<int> Socket::receive_buffer_bytes() const { return get(*this, SOL_SOCKET, SO_RCVBUF); }
-Result<int> Socket::send_buffer_bytes() const { return get(*this, SOL_SOCKET, SO_SNDBUF); }
 
-Result<std::error_code> Socket::take_error() {
+template <class Base>
+Result<int> SocketOf<Base>::receive_buffer_bytes() const {
+  return get(*this, SOL_SOCKET, SO_RCVBUF);
+}
+
+template <class Base>
+Result<int> SocketOf<Base>::send_buffer_bytes() const {
+  return get(*this, SOL_SOCKET, SO_SNDBUF);
+}
+
+template <class Base>
+Result<std::error_code> SocketOf<Base>::take_error() {
   const auto error = get(*this, SOL_SOCKET, SO_ERROR);
   if (!error) return std::unexpected(error.error());
   return std::error_code(*error, std::system_category());
 }
+
+template class SocketOf<Fd>;
+template class SocketOf<Stream>;
+
+Result<SocketAddress> StreamSocket::peer_address() const { return detail::peer_address_of(*this); }
+
+Result<void> StreamSocket::shutdown(Shutdown how) { return detail::shut_down(*this, how); }
 
 }  // namespace rearm

@@ -34,7 +34,7 @@ constexpr int kTriesToMeetAnother = 3;
 
 // A SYN to a port of this machine that nothing listens on meets the socket that sent it, if the
 // kernel has chosen that port for it: a simultaneous open of one end (RFC 9293, 3.5).
-bool is_connected_to_itself(const Socket& socket, const SocketAddress& address) {
+bool is_connected_to_itself(const StreamSocket& socket, const SocketAddress& address) {
   const auto local = socket.local_address();
   if (!local || local->port() != address.port()) return false;
   const auto peer = socket.peer_address();

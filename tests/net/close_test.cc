@@ -29,7 +29,7 @@ using test::patience;
 
 class CloseTest : public test::TransportTest {
  protected:
-  static Result<std::size_t> read_one(Fd& fd) {
+  static Result<std::size_t> read_one(Stream& fd) {
     char byte = 0;
     return fd.read_some(MutableBuffer(&byte, 1), patience());
   }
@@ -120,7 +120,7 @@ TEST_P(CloseTest, AReleaseDuringAnOperationIsRefused) {
   });
 }
 
-void expect_closed(Fd& fd) {
+void expect_closed(Stream& fd) {
   EXPECT_FALSE(fd.is_open());
   EXPECT_EQ(fd.native_handle(), -1);
   std::array<char, 4> bytes{};
@@ -145,7 +145,7 @@ void expect_closed(Fd& fd) {
 TEST_P(CloseTest, AClosedDescriptorSaysSoToEveryCall) {
   run([] {
     auto [reader, writer, duplex] = ends();
-    for (Fd* const fd : {&reader, &writer}) {
+    for (Stream* const fd : {&reader, &writer}) {
       expect_ok(fd->close());
       expect_closed(*fd);
     }
@@ -155,9 +155,9 @@ TEST_P(CloseTest, AClosedDescriptorSaysSoToEveryCall) {
 TEST_P(CloseTest, AMovedFromAndADefaultOneAreClosed) {
   run([] {
     auto [reader, writer, duplex] = ends();
-    Fd taken = std::move(reader);
+    Stream taken = std::move(reader);
     expect_closed(reader);  // NOLINT(bugprone-use-after-move): that is the point.
-    Fd nothing;
+    Stream nothing;
     expect_closed(nothing);
     expect_ok(writer.write_all("x", patience()));
     EXPECT_EQ(expect_value(read_one(taken)), 1U);
@@ -219,7 +219,7 @@ TEST_P(CloseTest, AParkedReaderNeverReadsFromTheNextOwnerOfTheNumber) {
 }
 
 TEST_P(CloseTest, AHandleOutlivesItsRuntime) {
-  Fd orphan;
+  Stream orphan;
   {
     Runtime other({.workers = 1});
     other.run([&] { orphan = std::move(ends().reader); });
@@ -229,7 +229,7 @@ TEST_P(CloseTest, AHandleOutlivesItsRuntime) {
 
 TEST_P(CloseTest, WhatIsLeftOpenIsClosedWithTheRuntime) {
   int number = -1;
-  Fd orphan;
+  Stream orphan;
   {
     Runtime other({.workers = 1});
     other.run([&] {
@@ -277,12 +277,12 @@ TEST_P(ResetTest, ShutdownEndsTheOwnReaderToo) {
       return a.read_some(MutableBuffer(&byte, 1), patience());
     });
     test::let_park();
-    expect_ok(a.shutdown(Socket::Shutdown::kRead));
+    expect_ok(a.shutdown(Shutdown::kRead));
     EXPECT_EQ(expect_value(reading.join()), 0U);
-    expect_ok(a.shutdown(Socket::Shutdown::kBoth));
+    expect_ok(a.shutdown(Shutdown::kBoth));
     expect_error(a.write_some("x", patience()), errno_code(EPIPE));
     expect_ok(a.close());
-    expect_error(a.shutdown(Socket::Shutdown::kBoth), Errc::kClosed);
+    expect_error(a.shutdown(Shutdown::kBoth), Errc::kClosed);
   });
 }
 
@@ -300,7 +300,7 @@ TEST_P(ResetTest, ShutdownAndCloseBackToBackWakeTheReader) {
       });
       for (std::uint64_t k = i % 4; k > 0; --k) this_fiber::yield();
       const auto start = std::chrono::steady_clock::now();
-      expect_ok(a.shutdown(Socket::Shutdown::kBoth));
+      expect_ok(a.shutdown(Shutdown::kBoth));
       expect_ok(a.close());
       const auto read = reading.join();
       slowest = std::max(slowest, test::since(start));

@@ -22,7 +22,7 @@ using test::since;
 
 class IoDeadlineTest : public test::TransportTest {
  protected:
-  static Result<std::size_t> read_one(Fd& fd, Deadline deadline = {}) {
+  static Result<std::size_t> read_one(Stream& fd, Deadline deadline = {}) {
     char byte = 0;
     return fd.read_some(MutableBuffer(&byte, 1), deadline);
   }

@@ -95,7 +95,7 @@ TEST_P(MisuseTest, AdoptingMakesNonBlockingAndCloseOnExec) {
 
 TEST_P(MisuseTest, AnEventfdIsReadAndWritten) {
   run([] {
-    Fd counter = expect_value(Fd::adopt(::eventfd(0, 0)));
+    Stream counter = expect_value(Stream::adopt(::eventfd(0, 0)));
     auto reading = spawn([&counter] {
       std::uint64_t value = 0;
       expect_ok(counter.read_exact(MutableBuffer(&value, sizeof(value)), patience()));
@@ -114,7 +114,7 @@ TEST_P(MisuseTest, ADescriptorOfAnotherRuntimeIsRefused) {
   run([] {
     Runtime other({.workers = 1});
     test::FdPair pair = test::socket_pair();
-    Fd foreign = expect_value(Fd::adopt(pair.a.release(), other));
+    Stream foreign = expect_value(Stream::adopt(pair.a.release(), other));
     std::array<char, 4> bytes{};
     expect_error(foreign.read_some(bytes, patience()), Errc::kWrongRuntime);
     expect_error(foreign.write_all("x", patience()), Errc::kWrongRuntime);
@@ -316,7 +316,7 @@ TEST_P(MisuseTest, EverythingOpensOnAPlainThreadBeforeTheRun) {
     TcpStream tcp_server = expect_value(tcp.accept(patience()));
     UnixStream local_server = expect_value(local.accept(patience()));
     char byte = 0;
-    const auto passes = [&byte](Fd& from, Fd& to) {
+    const auto passes = [&byte](Stream& from, Stream& to) {
       expect_ok(from.write_all("x", patience()));
       expect_ok(to.read_exact(MutableBuffer(&byte, 1), patience()));
     };

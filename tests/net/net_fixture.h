@@ -13,7 +13,6 @@
 
 #include <gtest/gtest.h>
 
-#include "rearm/net/fd.h"
 #include "rearm/net/pipe.h"
 #include "rearm/net/tcp.h"
 #include "rearm/net/unix.h"
@@ -108,8 +107,8 @@ struct TcpPair {
 enum class Transport { kTcp, kUnix, kSocketPair, kPipe };
 
 struct Ends {
-  Fd reader;
-  Fd writer;
+  Stream reader;
+  Stream writer;
   bool duplex = true;
 };
 
@@ -125,8 +124,8 @@ struct Ends {
     }
     case Transport::kSocketPair: {
       FdPair pair = socket_pair();
-      return {.reader = expect_value(Fd::adopt(pair.a.release())),
-              .writer = expect_value(Fd::adopt(pair.b.release()))};
+      return {.reader = expect_value(Stream::adopt(pair.a.release())),
+              .writer = expect_value(Stream::adopt(pair.b.release()))};
     }
     case Transport::kPipe: {
       Pipe pipe = expect_value(Pipe::create());

@@ -160,7 +160,7 @@ TEST_P(NetStressTest, ClosingDuringEverythingMixesNothingUp) {
       expect_ok(far.set_send_buffer_bytes(4096));
       const char letter = static_cast<char>('a' + round % 26);
       std::vector<JoinHandle<void>> handles;
-      for (Fd* const fd : {static_cast<Fd*>(&near), static_cast<Fd*>(&far)}) {
+      for (Stream* const fd : {static_cast<Stream*>(&near), static_cast<Stream*>(&far)}) {
         handles.push_back(spawn([fd, letter] {
           std::array<char, 64> buffer{};
           for (;;) {

@@ -112,7 +112,7 @@ TEST_P(OptionsTest, APendingErrorIsTakenOnce) {
     UdpSocket socket = expect_value(UdpSocket::bind(SocketAddress::ipv4_loopback(0)));
     EXPECT_EQ(expect_value(socket.take_error()), std::error_code(0, std::system_category()));
     expect_ok(socket.connect(nobody));
-    expect_ok(socket.write_some("x", patience()));
+    expect_ok(socket.send("x", patience()));
     std::error_code error;
     EXPECT_TRUE(test::eventually([&] {
       error = expect_value(socket.take_error());

@@ -48,7 +48,7 @@ class ShortReadTest : public test::WorkersTest {
 
   // Reads into more room than there is data. A read that sleeps over data takes it when its time is
   // up: so that it comes late is the failure.
-  static std::string read(Fd& fd, Deadline deadline = patience()) {
+  static std::string read(Stream& fd, Deadline deadline = patience()) {
     std::array<char, 256> buffer{};
     const std::size_t n = expect_value(fd.read_some(buffer, deadline));
     if (!deadline.is_immediate()) {
@@ -382,7 +382,7 @@ TEST_P(ShortReadTest, PacketsOfAPipeAreReadOneByOne) {
   run([] {
     int ends[2];
     ASSERT_EQ(::pipe2(ends, O_DIRECT | O_NONBLOCK | O_CLOEXEC), 0);
-    Fd ours = expect_value(Fd::adopt(ends[0]));
+    Stream ours = expect_value(Stream::adopt(ends[0]));
     const test::UniqueFd peer(ends[1]);
     for (const char* const packet : {"one", "two", "three"}) test::send_text(peer.get(), packet);
     EXPECT_EQ(read(ours), "one");

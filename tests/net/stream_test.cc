@@ -103,21 +103,37 @@ TEST_P(StreamTest, AnEndInTheMiddleIsNamed) {
   });
 }
 
-TEST_P(StreamTest, EmptyReadsAndWritesReturnAtOnce) {
+// 0 bytes would say that the stream is at its end.
+TEST_P(StreamTest, AReadWithoutRoomIsRefused) {
   run([] {
     auto [reader, writer, duplex] = ends();
-    EXPECT_EQ(expect_value(reader.read_some(MutableBuffer())), 0U);
-    expect_ok(reader.read_exact(MutableBuffer()));
-    EXPECT_EQ(expect_value(reader.readv({})), 0U);
-    const std::array<MutableBuffer, 2> empty_in{};
-    EXPECT_EQ(expect_value(reader.readv(empty_in)), 0U);
+    expect_ok(writer.write_all("x", patience()));
+    const std::array<MutableBuffer, 2> empty{};
+    const std::string nothing;
+    expect_error(reader.read_some(MutableBuffer(), patience()), Errc::kInvalidArgument);
+    expect_error(reader.readv({}, patience()), Errc::kInvalidArgument);
+    expect_error(reader.readv(empty, patience()), Errc::kInvalidArgument);
+    expect_ok(reader.read_exact(MutableBuffer(), patience()));  // It has all of its bytes.
+    char byte = 0;
+    expect_ok(reader.read_exact(MutableBuffer(&byte, 1), patience()));
+    expect_ok(writer.close());
+    expect_error(reader.read_some(MutableBuffer(), patience()), Errc::kInvalidArgument);
+    EXPECT_EQ(expect_value(reader.read_some(MutableBuffer(&byte, 1), patience())), 0U);
+    expect_ok(reader.close());
+    expect_error(reader.read_some(MutableBuffer()), Errc::kClosed);
+  });
+}
+
+TEST_P(StreamTest, EmptyWritesReturnAtOnceAndLeaveNothingBehind) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
     EXPECT_EQ(expect_value(writer.write_some(ConstBuffer())), 0U);
     expect_ok(writer.write_all(""));
     EXPECT_EQ(expect_value(writer.writev({})), 0U);
-    const std::array<ConstBuffer, 2> empty_out{};
-    EXPECT_EQ(expect_value(writer.writev(empty_out)), 0U);
-    // None of that has left anything behind.
-    expect_error(reader.read_some(MutableBuffer(&reader, 1), test::at_once()), Errc::kTimedOut);
+    const std::array<ConstBuffer, 2> empty{};
+    EXPECT_EQ(expect_value(writer.writev(empty)), 0U);
+    char byte = 0;
+    expect_error(reader.read_some(MutableBuffer(&byte, 1), test::at_once()), Errc::kTimedOut);
   });
 }
 
@@ -192,7 +208,7 @@ std::uint8_t byte_at(std::uint64_t position) {
   return static_cast<std::uint8_t>((position * 2'654'435'761U) >> 13);
 }
 
-void send_numbers(Fd& out, std::uint64_t bytes, std::size_t block) {
+void send_numbers(Stream& out, std::uint64_t bytes, std::size_t block) {
   std::vector<std::uint8_t> buffer(block);
   for (std::uint64_t sent = 0; sent < bytes;) {
     const std::size_t n = std::min<std::uint64_t>(buffer.size(), bytes - sent);
@@ -203,7 +219,7 @@ void send_numbers(Fd& out, std::uint64_t bytes, std::size_t block) {
   }
 }
 
-void receive_numbers(Fd& in, std::uint64_t bytes, std::size_t block) {
+void receive_numbers(Stream& in, std::uint64_t bytes, std::size_t block) {
   std::vector<std::uint8_t> buffer(block);
   for (std::uint64_t received = 0; received < bytes;) {
     const auto n = in.read_some(buffer, patience());

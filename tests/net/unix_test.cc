@@ -142,7 +142,7 @@ TEST_P(UnixTest, ThePeersOfAPairAreUnnamed) {
   run([] {
     auto [first, second] = expect_value(UnixStream::pair());
     EXPECT_EQ(expect_value(first.local_address()).to_string(), "unix:");
-    expect_ok(second.shutdown(Socket::Shutdown::kWrite));
+    expect_ok(second.shutdown(Shutdown::kWrite));
     std::array<char, 4> buffer{};
     EXPECT_EQ(expect_value(first.read_some(buffer, patience())), 0U);
     expect_ok(first.write_all("half", patience()));
@@ -167,7 +167,7 @@ class SigpipeTest : public test::TransportTest {
   }
 
   // A writer whose reader is gone.
-  static Fd broken_writer() {
+  static Stream broken_writer() {
     auto [reader, writer, duplex] = ends();
     expect_ok(reader.close());
     return std::move(writer);
@@ -178,7 +178,7 @@ INSTANTIATE_TEST_SUITE_P(Net, SigpipeTest, test::kAllTransports, test::transport
 
 TEST_P(SigpipeTest, AWriteToNobodyIsAnError) {
   run([] {
-    Fd writer = broken_writer();
+    Stream writer = broken_writer();
     const std::array<ConstBuffer, 2> vectors{ConstBuffer("a"), ConstBuffer("b")};
     // TCP takes the first one, and learns of the reset from the answer.
     const bool gone = test::eventually([&] {
@@ -197,7 +197,7 @@ TEST_P(SigpipeTest, AWriteToNobodyIsAnError) {
 TEST_P(SigpipeTest, ASignalThatWasPendingStaysPending) {
   run([] {
     // Nothing in here parks, so it is all one thread's mask.
-    Fd writer = broken_writer();
+    Stream writer = broken_writer();
     sigset_t sigpipe;
     sigset_t before;
     sigemptyset(&sigpipe);

@@ -1,39 +1,52 @@
-// Fd: any pollable descriptor, with reads and writes that look blocking and never block a thread.
+// Fd: any pollable descriptor, with waits that look blocking and never block a thread.
 //
-// What every operation here has in common
+// What can be done with a descriptor depends on its kind, and each kind has a class that has those
+// calls and no others:
+//
+//   Fd                      waiting, deadlines, closing: what all of them have
+//     Stream                reads and writes of bytes: pipes, terminals, eventfds (stream.h)
+//       StreamSocket        addresses, options, shutdown (socket.h)
+//         TcpStream, UnixStream
+//     Datagram              messages with an address: UdpSocket, UnixDatagram (datagram.h)
+//     UnixSeqpacket         messages on a connection (unix.h)
+//     Listener              connections to be accepted (socket.h)
+//       TcpListener, UnixListener, UnixSeqpacketListener
+//
+// What every operation of these has in common
 //   - It tries the system call first and parks only if that says EAGAIN. On a fiber it parks the
 //     fiber; on a plain thread it blocks the thread (the runtime must be running; when its run()
 //     has returned, a call that would wait returns Errc::kCancelled).
 //   - It has a deadline (deadline.h), and ends with Errc::kTimedOut once that has passed, also if
-//     it would not have to wait. read_exact() and write_all() look between system calls. With
-//     Deadline::immediate() it takes what is there now; if there is nothing, Errc::kTimedOut.
+//     it would not have to wait. What takes several system calls (read_exact, write_all) looks
+//     between them. With Deadline::immediate() it takes what is there now; if there is nothing,
+//     Errc::kTimedOut.
 //   - One read and one write of a stream may be in progress at once, from different fibers. A
-//   second
-//     one in the same direction returns Errc::kBusy at once. Accepts and datagrams stand in line.
+//     second one in the same direction returns Errc::kBusy at once. Accepts and messages stand in
+//     line.
 //   - close(), from any fiber or thread, ends it with Errc::kClosed; the number is closed after the
 //     last operation has left, exactly once.
 //   - Runtime::request_stop() ends it, if it would wait, with Errc::kCancelled.
 //   - On a fiber of another runtime than the descriptor's it returns Errc::kWrongRuntime.
 //   - Errors of the system call come back as they are (std::system_category); EINTR never does, and
 //     no write ever raises SIGPIPE: it returns EPIPE.
+//   - A buffer without room to read into is Errc::kInvalidArgument: 0 bytes would mean the end. To
+//     write nothing is no error.
 //   - It throws nothing and allocates nothing. What opens or adopts a descriptor may need memory,
 //     and returns ENOMEM (std::errc::not_enough_memory) where there is none.
 // Below, "Errors" lists what a call has besides these. What opens a descriptor (adopt, bind,
-// connect, pair, create) takes a Runtime&, whose it is then, or gives it to the calling fiber's
-// runtime. With a Runtime& it may be called on a plain thread, before run(), too; without one it
-// stops the process there, with a sentence. accept() has the listener's.
+// connect, pair, create) takes the Runtime& that the descriptor is to belong to; without one, it
+// belongs to the calling fiber's runtime. With a Runtime& it may be called on a plain thread,
+// before run(), too; without one it stops the process there, with a sentence. What accept() returns
+// belongs to the listener's runtime.
 //
 // Thread safety: everything but moving and destroying may be called at any time from anywhere.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <utility>
 
 #include "rearm/deadline.h"
 #include "rearm/error.h"
-#include "rearm/net/buffer.h"
 
 namespace rearm {
 
@@ -66,9 +79,9 @@ class Fd {
 
   // Takes ownership of a descriptor that was opened elsewhere, for the calling fiber's runtime or
   // the given one, and makes it non-blocking and close-on-exec. Non-blocking is of the open file
-  // description: whoever shares it (the shell, of a terminal; the parent, of an inherited pipe) has
-  // it non-blocking, too, until release(Flags::kRestore). On error the descriptor stays the
-  // caller's, as it was.
+  // description: processes that share it (the shell, of a terminal; the parent, of an inherited
+  // pipe) have it non-blocking, too, until release(Flags::kRestore). On error the descriptor stays
+  // the caller's, as it was. To read and write it, Stream::adopt().
   // Errors: kNotPollable (regular files, directories), kClosed (not open), kInvalidArgument
   // (negative), EEXIST (a runtime or poller of this process has it already), ENOMEM; the kernel's,
   // such as ENOSPC. REQUIRES: without `runtime`, called on a fiber.
@@ -76,25 +89,6 @@ class Fd {
   [[nodiscard]] static Result<Fd> adopt(int fd, Runtime& runtime);
 
   [[nodiscard]] bool is_open() const noexcept;
-
-  // Reads what is there, up to the buffer's size; parks while nothing is. 0 means the end of the
-  // stream (or an empty buffer, for which nothing is read).
-  [[nodiscard]] Result<std::size_t> read_some(MutableBuffer buffer, Deadline deadline = {});
-  [[nodiscard]] Result<std::size_t> readv(std::span<const MutableBuffer> buffers,
-                                          Deadline deadline = {});
-
-  // Reads until the buffer is full. Nobody else's read comes in between. Errors: kEndOfStream. On
-  // any error, what was read so far is lost to the caller.
-  [[nodiscard]] Result<void> read_exact(MutableBuffer buffer, Deadline deadline = {});
-
-  // Writes at least one byte of a non-empty buffer; parks while there is no room.
-  [[nodiscard]] Result<std::size_t> write_some(ConstBuffer buffer, Deadline deadline = {});
-  [[nodiscard]] Result<std::size_t> writev(std::span<const ConstBuffer> buffers,
-                                           Deadline deadline = {});
-
-  // Writes everything. Nobody else's write comes in between. On any error, how much was written is
-  // unknown.
-  [[nodiscard]] Result<void> write_all(ConstBuffer buffer, Deadline deadline = {});
 
   // Returns when a read (an accept), or a write, would not block: at once if that is so now, or
   // else parks until it is. What is there stays there, and a second call returns at once as well:

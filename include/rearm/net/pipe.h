@@ -1,14 +1,14 @@
-// Pipe: a pipe(2) of which both ends are Fds.
+// Pipe: a pipe(2) whose ends are streams.
 #pragma once
 
 #include "rearm/error.h"
-#include "rearm/net/fd.h"
+#include "rearm/net/stream.h"
 
 namespace rearm {
 
 struct Pipe {
-  Fd read_end;
-  Fd write_end;
+  Stream read_end;
+  Stream write_end;
 
   // For the calling fiber's runtime or the given one. Errors: EMFILE, ENFILE, ENOMEM.
   [[nodiscard]] static Result<Pipe> create();

@@ -10,7 +10,7 @@
 
 namespace rearm {
 
-class TcpStream : public Socket {
+class TcpStream : public StreamSocket {
  public:
   TcpStream() noexcept = default;
 
@@ -38,10 +38,10 @@ class TcpStream : public Socket {
 
  private:
   friend class TcpListener;
-  explicit TcpStream(Fd fd) noexcept : Socket(std::move(fd)) {}
+  explicit TcpStream(Fd fd) noexcept : StreamSocket(std::move(fd)) {}
 };
 
-class TcpListener : private Socket {
+class TcpListener : public Listener {
  public:
   struct Options {
     int backlog = 4096;         // Connections that wait to be accepted; the system may take fewer.
@@ -78,19 +78,8 @@ class TcpListener : private Socket {
   // served; one that comes then stands behind them, unless it does not wait.
   [[nodiscard]] Result<TcpStream> accept(Deadline deadline = {});
 
-  using Fd::close;
-  using Fd::is_open;
-  using Fd::native_handle;
-  using Fd::set_deadline;
-  using Socket::local_address;
-  // What is set here, accepted connections inherit (tcp(7)).
-  using Socket::receive_buffer_bytes;
-  using Socket::send_buffer_bytes;
-  using Socket::set_receive_buffer_bytes;
-  using Socket::set_send_buffer_bytes;
-
  private:
-  explicit TcpListener(Fd fd) noexcept : Socket(std::move(fd)) {}
+  explicit TcpListener(Fd fd) noexcept : Listener(std::move(fd)) {}
 };
 
 }  // namespace rearm

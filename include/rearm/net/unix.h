@@ -10,7 +10,7 @@
 
 namespace rearm {
 
-class UnixStream : public Socket {
+class UnixStream : public StreamSocket {
  public:
   UnixStream() noexcept = default;
 
@@ -34,12 +34,12 @@ class UnixStream : public Socket {
 
  private:
   friend class UnixListener;
-  explicit UnixStream(Fd fd) noexcept : Socket(std::move(fd)) {}
+  explicit UnixStream(Fd fd) noexcept : StreamSocket(std::move(fd)) {}
 };
 
 // Closing a listener leaves its path in the file system; binding to a path that exists is
 // EADDRINUSE. Whoever owns the path removes it.
-class UnixListener : private Socket {
+class UnixListener : public Listener {
  public:
   struct Options {
     int backlog = 4096;
@@ -65,19 +65,8 @@ class UnixListener : private Socket {
   // See TcpListener::accept().
   [[nodiscard]] Result<UnixStream> accept(Deadline deadline = {});
 
-  using Fd::close;
-  using Fd::is_open;
-  using Fd::native_handle;
-  using Fd::set_deadline;
-  using Socket::local_address;
-  // Of the listener itself; what it accepts has the system's sizes (Linux).
-  using Socket::receive_buffer_bytes;
-  using Socket::send_buffer_bytes;
-  using Socket::set_receive_buffer_bytes;
-  using Socket::set_send_buffer_bytes;
-
  private:
-  explicit UnixListener(Fd fd) noexcept : Socket(std::move(fd)) {}
+  explicit UnixListener(Fd fd) noexcept : Listener(std::move(fd)) {}
 };
 
 }  // namespace rearm

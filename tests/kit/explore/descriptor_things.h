@@ -6,7 +6,7 @@
 
 #include "base/thread_parker.h"
 #include "explore/descriptor_world.h"
-#include "rearm/net/fd.h"
+#include "rearm/net/stream.h"
 #include "rearm/runtime.h"
 #include "sched/scheduler.h"
 
@@ -26,8 +26,8 @@ struct DescriptorWorld::Things {
   explicit Things(Class kind) : runtime({.workers = 1, .backend = explore::name_of(kind)}) {}
 
   Runtime runtime;
-  Fd fd;
-  std::array<Fd, kMaxThreads> reopened;
+  Stream fd;
+  std::array<Stream, kMaxThreads> reopened;
   int number = -1;
   int file = -1;
   detail::Descriptor* descriptor = nullptr;

@@ -113,7 +113,7 @@ void DescriptorWorld::judge_leaks() {
     things.is_parked[static_cast<std::size_t>(direction)] = false;
   }
   (void)things.fd.close();
-  for (Fd& fd : things.reopened) (void)fd.close();
+  for (Stream& fd : things.reopened) (void)fd.close();
   for (int number = kFirstNumber; number < kFirstNumber + kNumbers; ++number) {
     if (kernel.is_open(number)) violation("leak", "number %d is open at the end", number);
     if (kernel.is_watching(number)) violation("leak", "number %d is watched at the end", number);

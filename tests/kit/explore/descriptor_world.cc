@@ -105,7 +105,7 @@ DescriptorWorld::DescriptorWorld(Class kind) {
   auto fd = FdAccess::adopt(things_->runtime, things_->number,
                             FdAccess::kIsSocket | FdAccess::kShortReadDrains);
   REARM_CHECK(fd.has_value(), "the model kernel refused a descriptor");
-  things_->fd = std::move(*fd);
+  things_->fd = FdAccess::stream(std::move(*fd));
   {
     const auto operation = FdAccess::Operation::shared(things_->fd, Direction::kRead);
     things_->descriptor = &operation.descriptor();
@@ -248,9 +248,9 @@ Result<std::size_t> DescriptorWorld::read_to_the_end(int index) {
 void DescriptorWorld::close_and_reopen(int index) {
   Things& things = *things_;
   things.outcomes[static_cast<std::size_t>(index)] = outcome_of(things.fd.close());
-  auto fd = Fd::adopt(kernel.open(), things.runtime);
+  auto fd = Stream::adopt(kernel.open(), things.runtime);
   if (!fd) violation("explorer", "the model kernel refused another descriptor");
-  Fd& reopened = things.reopened[static_cast<std::size_t>(index)];
+  Stream& reopened = things.reopened[static_cast<std::size_t>(index)];
   reopened = std::move(*fd);
   // Waits for room, so that a late re-arm has something to arm in the wrong life.
   const std::byte byte{};

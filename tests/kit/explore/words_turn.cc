@@ -31,7 +31,7 @@
 #include "explore/word_program.h"
 #include "explore/worker_words.h"
 #include "rearm/fiber.h"
-#include "rearm/net/fd.h"
+#include "rearm/net/stream.h"
 #include "rearm/runtime.h"
 #include "sched/scheduler.h"
 #include "sched/wait.h"
@@ -197,7 +197,7 @@ struct WorkerThings {
   WaitWord gate;
   WaitWord late_gate;
   JoinHandle<Outcome> handle;
-  Fd fd;
+  Stream fd;
   int file = -1;
   int to_run = 0;
   int have_run = 0;
@@ -223,7 +223,7 @@ class WorkerProgram final : public RuntimeProgram {
     }
     const int number = kernel.open();
     things_->file = kernel.file_at(number);
-    auto fd = Fd::adopt(number, things_->runtime);
+    auto fd = Stream::adopt(number, things_->runtime);
     if (fd) things_->fd = std::move(*fd);
     save();
   }
@@ -365,7 +365,7 @@ struct RunThings {
   Runtime runtime{
       {.workers = 1, .stack_bytes = 64 * 1024, .backend = "epoll", .report_stack_overflow = false}};
   std::array<Worker*, kMaxThreads> current{};
-  Fd fd;
+  Stream fd;
   int file = -1;
   bool was_cancelled = false;
   bool was_stopping = false;
@@ -383,7 +383,7 @@ class RunsProgram final : public RuntimeProgram {
     pool.give_back(stack, 1);
     const int number = kernel.open();
     things_->file = kernel.file_at(number);
-    auto fd = Fd::adopt(number, things_->runtime);
+    auto fd = Stream::adopt(number, things_->runtime);
     if (fd) things_->fd = std::move(*fd);
     save();
   }

@@ -205,9 +205,9 @@ void adoption(World& world) {
       const auto back = stream->release();
       if (world.good(back, "release", {})) tcp.a = UniqueFd(*back);
     }
-    stage.at("Fd::adopt");
-    auto fd = Fd::adopt(local.a.get());
-    if (world.good(fd, "Fd::adopt", kAdds)) {
+    stage.at("Stream::adopt");
+    auto fd = Stream::adopt(local.a.get());
+    if (world.good(fd, "Stream::adopt", kAdds)) {
       (void)local.a.release();
       exempt([&] {
         send_text(local.b.get(), "hello");

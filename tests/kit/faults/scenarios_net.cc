@@ -51,7 +51,7 @@ void echo(World& world, Stream stream, unsigned number) {
     }
   }
   stage.at("shutdown");
-  (void)world.good(stream.shutdown(Socket::Shutdown::kWrite), "echo: shutdown", Call::k_shutdown,
+  (void)world.good(stream.shutdown(Shutdown::kWrite), "echo: shutdown", Call::k_shutdown,
                    Peer::kYes);
 }
 
@@ -91,7 +91,7 @@ bool converse(World& world, Stage& stage, Stream& stream, unsigned number) {
     at += *n;
   }
   stage.at("shutdown");
-  const auto ended = stream.shutdown(Socket::Shutdown::kWrite);
+  const auto ended = stream.shutdown(Shutdown::kWrite);
   if (!world.good(ended, "client: shutdown", Call::k_shutdown, Peer::kYes)) return false;
   stage.at("read");
   std::string heard;
@@ -205,8 +205,8 @@ void udp_datagrams(World& world) {
       const std::string datagram(100 + i, static_cast<char>(i));
       stage.at("send");
       if (connected && i % 2 == 0) {
-        const auto n = a->write_some(datagram, long_deadline());
-        if (world.good(n, "write_some", kWrites)) ++sent;
+        const auto n = a->send(datagram, long_deadline());
+        if (world.good(n, "send", kWrites)) ++sent;
       } else {
         const auto done = a->send_to(datagram, *to, long_deadline());
         if (world.good(done, "send_to", Calls(Call::k_sendto) | kWaits)) ++sent;

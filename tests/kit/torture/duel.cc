@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "rearm/net/fd.h"
+#include "rearm/net/stream.h"
 #include "support/sockets.h"
 #include "torture/neighbours.h"
 
@@ -53,7 +53,7 @@ class Duellist {
   }
 
   void adopt() {
-    auto fd = Fd::adopt(local_.get(), *world_.runtime);
+    auto fd = Stream::adopt(local_.get(), *world_.runtime);
     if (!fd) world_.ledger.fail("a duellist's adopt: %s", fd.error().message().c_str());
     (void)local_.release();
     fd_ = std::move(*fd);
@@ -123,7 +123,7 @@ class Duellist {
   int number_ = -1;
   test::UniqueFd local_;
   test::UniqueFd peer_;
-  Fd fd_;
+  Stream fd_;
   JoinHandle<void> reader_;
   JoinHandle<void> writer_;
 };

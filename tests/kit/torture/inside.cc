@@ -105,7 +105,7 @@ void Insider::write_all() {
   if (plan_.client_leaves()) return leave();
   if (plan_.ending == Ending::kHalfClose) {
     const auto shut =
-        actor_(Op::kShutdown, [&] { return session_.socket().shutdown(Socket::Shutdown::kWrite); });
+        actor_(Op::kShutdown, [&] { return session_.socket().shutdown(Shutdown::kWrite); });
     if (!shut) expect("shutdown", shut.error());
   }
 }

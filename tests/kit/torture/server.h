@@ -26,8 +26,8 @@ struct Session {
   std::variant<TcpStream, UnixStream> stream;
   std::atomic<bool> done{false};
 
-  [[nodiscard]] Socket& socket() {
-    return std::visit([](auto& s) -> Socket& { return s; }, stream);
+  [[nodiscard]] StreamSocket& socket() {
+    return std::visit([](auto& s) -> StreamSocket& { return s; }, stream);
   }
   // Over TCP, so that the next close is a reset.
   void make_close_a_reset() {

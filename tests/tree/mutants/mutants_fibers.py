@@ -395,7 +395,7 @@ MUTANTS = [
           '  if (ready.has(Direction::kWrite)) publish_one(Direction::kWrite, out);\n'
           '  if (ready.has_hang_up()) hang_up_seen.store(true, kSeqCst);\n'),
      ]),
-    ('hang-up-not-looked-at', 'src/net/fd.cc',
+    ('hang-up-not-looked-at', 'src/net/stream.cc',
      'a short read is trusted though the end was seen', [
          ('if (descriptor.read_drained && !descriptor.hang_up_seen.load(kSeqCst)) {',
           'if (descriptor.read_drained) {'),
@@ -431,7 +431,7 @@ MUTANTS = [
          ('  FdAccess::stop_short_read_rule(operation);\n',
           ''),
      ]),
-    ('connect-interrupted', 'src/net/udp.cc',
+    ('connect-interrupted', 'src/net/datagram.cc',
      'an interrupted connect of datagrams is not repeated', [
          ('    if (result != -EINTR) return std::unexpected',
           '    return std::unexpected'),

@@ -1,0 +1,165 @@
+#include "rearm/net/stream.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "net/fd_access.h"
+#include "net/no_sigpipe.h"
+#include "net/transfer.h"
+
+namespace rearm {
+namespace detail {
+namespace {
+
+static_assert(sizeof(MutableBuffer) == sizeof(iovec) && sizeof(ConstBuffer) == sizeof(iovec));
+
+// The result of a write to what is not a socket, and without the signal that it may have raised.
+ssize_t without_sigpipe(NoSigpipe& no_sigpipe, ssize_t n) {
+  const ssize_t result = result_or_errno(n);
+  // -EINTR may be an EPIPE that was lost (base/errno.h).
+  if (result == -EPIPE || result == -EINTR) no_sigpipe.discard();
+  return result;
+}
+
+ssize_t write_once(int fd, bool is_socket, ConstBuffer buffer) {
+  const std::size_t bytes = std::min(buffer.size(), kLargestTransfer);
+  if (is_socket) return result_or_errno(::send(fd, buffer.data(), bytes, kNoSignal));
+  NoSigpipe no_sigpipe;
+  return without_sigpipe(no_sigpipe, ::write(fd, buffer.data(), bytes));
+}
+
+ssize_t writev_once(int fd, bool is_socket, iovec* vectors, std::size_t count) {
+  if (is_socket) {
+    msghdr message{};
+    message.msg_iov = vectors;
+    message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
+    return result_or_errno(::sendmsg(fd, &message, kNoSignal));
+  }
+  NoSigpipe no_sigpipe;
+  return without_sigpipe(no_sigpipe, ::writev(fd, vectors, static_cast<int>(count)));
+}
+
+// A read under the short-read rule: see fd_access.h.
+template <class Call>
+Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std::size_t capacity,
+                                 Deadline deadline, Call&& call) {
+  operation.give_way_if_due(deadline);
+  if (operation.is_late(deadline)) [[unlikely]]
+    return std::unexpected(Errc::kTimedOut);
+  Descriptor& descriptor = operation.descriptor();
+  // The flag was set before the report that let the short read through was published, so it is seen
+  // here; a report that came later is in the word.
+  if (descriptor.read_drained && !descriptor.hang_up_seen.load(kSeqCst)) {
+    if (const std::error_code error = operation.wait(deadline)) [[unlikely]] {
+      if (error == Errc::kClosed) return std::unexpected(error);
+      // The loop meets any other refusal again, if the read would block.
+    }
+  }
+  const auto n = operation.perform_in_time(deadline, call);
+  descriptor.read_drained = rule && n && *n != 0 && *n < capacity;
+  return n;
+}
+
+Result<std::size_t> read_once(FdAccess::Operation& operation, bool rule, MutableBuffer buffer,
+                              Deadline deadline) {
+  const std::size_t bytes = std::min(buffer.size(), kLargestTransfer);
+  return read_by_rule(operation, rule, bytes, deadline,
+                      [&](int fd) { return result_or_errno(::read(fd, buffer.data(), bytes)); });
+}
+
+}  // namespace
+}  // namespace detail
+
+using detail::FdAccess;
+
+Result<Stream> Stream::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
+
+Result<Stream> Stream::adopt(int fd, Runtime& runtime) {
+  auto adopted = Fd::adopt(fd, runtime);
+  if (!adopted) return std::unexpected(adopted.error());
+  return Stream(std::move(*adopted));
+}
+
+// --- Reading. ---
+
+Result<std::size_t> Stream::read_some(MutableBuffer buffer, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kRead);
+  if (operation.refused()) return operation.error();
+  if (buffer.size() == 0) return std::unexpected(Errc::kInvalidArgument);
+  const bool rule = FdAccess::has_trait(*this, FdAccess::kShortReadDrains);
+  return detail::read_once(operation, rule, buffer, deadline);
+}
+
+Result<std::size_t> Stream::readv(std::span<const MutableBuffer> buffers, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kRead);
+  if (operation.refused()) return operation.error();
+  const auto transfer = detail::one_transfer(buffers);
+  if (transfer.bytes == 0) return std::unexpected(Errc::kInvalidArgument);
+  const bool rule = FdAccess::has_trait(*this, FdAccess::kShortReadDrains);
+  if (transfer.count == 1)
+    return detail::read_once(operation, rule, buffers[transfer.at], deadline);
+  const auto* const vectors = reinterpret_cast<const iovec*>(&buffers[transfer.at]);
+  return detail::read_by_rule(operation, rule, transfer.bytes, deadline, [&](int fd) {
+    return detail::result_or_errno(::readv(fd, vectors, static_cast<int>(transfer.count)));
+  });
+}
+
+Result<void> Stream::read_exact(MutableBuffer buffer, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kRead);
+  if (operation.refused()) return operation.error();
+  const bool rule = FdAccess::has_trait(*this, FdAccess::kShortReadDrains);
+  while (buffer.size() != 0) {
+    const auto n = detail::read_once(operation, rule, buffer, deadline);
+    if (!n) return std::unexpected(n.error());
+    if (*n == 0) return std::unexpected(Errc::kEndOfStream);
+    buffer = buffer.after(*n);
+    if (buffer.size() != 0) operation.count_again();
+  }
+  return {};
+}
+
+// --- Writing. ---
+
+Result<std::size_t> Stream::write_some(ConstBuffer buffer, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);
+  return operation.perform(deadline,
+                           [&](int fd) { return detail::write_once(fd, is_socket, buffer); });
+}
+
+Result<std::size_t> Stream::writev(std::span<const ConstBuffer> buffers, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);
+  const auto transfer = detail::one_transfer(buffers);
+  if (transfer.count <= 1) {
+    const ConstBuffer buffer = transfer.count == 0 ? ConstBuffer() : buffers[transfer.at];
+    return operation.perform(deadline,
+                             [&](int fd) { return detail::write_once(fd, is_socket, buffer); });
+  }
+  // sendmsg() and writev() read through the vectors; struct iovec merely cannot say so.
+  auto* const vectors = const_cast<iovec*>(reinterpret_cast<const iovec*>(&buffers[transfer.at]));
+  return operation.perform(deadline, [&](int fd) {
+    return detail::writev_once(fd, is_socket, vectors, transfer.count);
+  });
+}
+
+Result<void> Stream::write_all(ConstBuffer buffer, Deadline deadline) {
+  FdAccess::Operation operation(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);
+  while (buffer.size() != 0) {
+    const auto n = operation.perform(
+        deadline, [&](int fd) { return detail::write_once(fd, is_socket, buffer); });
+    if (!n) return std::unexpected(n.error());
+    buffer = buffer.after(*n);
+    if (buffer.size() != 0) operation.count_again();
+  }
+  return {};
+}
+
+}  // namespace rearm
