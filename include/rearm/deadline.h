@@ -14,12 +14,15 @@
 //
 // Durations and instants beyond the range of 64-bit nanoseconds (292 years) mean never() or, when
 // negative, the past. A value type: copy freely, any thread. Nothing throws, but for the arithmetic
-// of a duration whose numbers are of a type that does.
+// of a duration whose numbers are of a type that does, and text for want of memory.
 #pragma once
 
 #include <chrono>
+#include <compare>
 #include <cstdint>
+#include <iosfwd>
 #include <limits>
+#include <string>
 #include <type_traits>
 
 namespace rearm {
@@ -71,6 +74,23 @@ class Deadline {
   [[nodiscard]] constexpr std::int64_t ns() const noexcept { return ns_; }
 
   [[nodiscard]] friend constexpr bool operator==(Deadline, Deadline) noexcept = default;
+  // The order of time: immediate() before all instants, never() after them. A standing one, whose
+  // instant is not known, comes first of all: to choose one of two, earlier_of().
+  [[nodiscard]] friend constexpr auto operator<=>(Deadline, Deadline) noexcept = default;
+
+  // The one that passes first, for a call with a deadline inside another with one. A standing
+  // deadline gives way to the other: it says "unless told otherwise".
+  [[nodiscard]] static constexpr Deadline earlier_of(Deadline a, Deadline b) noexcept {
+    if (a.is_standing()) return b;
+    if (b.is_standing()) return a;
+    return a < b ? a : b;
+  }
+
+  // For logs: "standing", "never", "immediate", or how far it is from now: "in 1.250 s",
+  // "0.003 s ago". Allocates.
+  [[nodiscard]] std::string to_string() const;
+  friend std::ostream& operator<<(std::ostream& out, Deadline deadline);
+  [[nodiscard]] friend std::string format_as(Deadline deadline) { return deadline.to_string(); }
 
  private:
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();

@@ -1,4 +1,4 @@
-// std::format for the library's errors and addresses.
+// std::format for the library's errors, addresses and deadlines.
 //
 //   std::format("{}: {:>30}", address, rearm::Errc::kTimedOut)
 //
@@ -15,6 +15,7 @@
 #include <format>
 #include <string_view>
 
+#include "rearm/deadline.h"
 #include "rearm/error.h"
 #include "rearm/net/address.h"
 
@@ -31,6 +32,14 @@ struct std::formatter<rearm::SocketAddress> : std::formatter<std::string_view> {
   template <class Context>
   auto format(const rearm::SocketAddress& address, Context& context) const {
     return std::formatter<std::string_view>::format(address.to_string(), context);
+  }
+};
+
+template <>
+struct std::formatter<rearm::Deadline> : std::formatter<std::string_view> {
+  template <class Context>
+  auto format(rearm::Deadline deadline, Context& context) const {
+    return std::formatter<std::string_view>::format(deadline.to_string(), context);
   }
 };
 #endif

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <compare>
 #include <cstring>
 #include <optional>
 #include <ostream>
@@ -212,6 +213,78 @@ std::uint16_t SocketAddress::port() const noexcept {
     case Family::kIpv6: return ntohs(copy_out<sockaddr_in6>(*this).sin6_port);
     default: return 0;
   }
+}
+
+bool SocketAddress::is_loopback() const noexcept {
+  const SocketAddress plain = unmapped();
+  if (plain.family() == Family::kIpv4) {
+    return ntohl(copy_out<sockaddr_in>(plain).sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+  }
+  if (plain.family() != Family::kIpv6) return false;
+  const auto native = copy_out<sockaddr_in6>(plain);
+  return IN6_IS_ADDR_LOOPBACK(&native.sin6_addr);
+}
+
+SocketAddress SocketAddress::with_port(std::uint16_t port) const noexcept {
+  switch (family()) {
+    case Family::kIpv4: {
+      auto native = copy_out<sockaddr_in>(*this);
+      native.sin_port = htons(port);
+      return from_native(&native, sizeof(native));
+    }
+    case Family::kIpv6: {
+      auto native = copy_out<sockaddr_in6>(*this);
+      native.sin6_port = htons(port);
+      return from_native(&native, sizeof(native));
+    }
+    default: return *this;
+  }
+}
+
+SocketAddress SocketAddress::unmapped() const noexcept {
+  if (family() != Family::kIpv6) return *this;
+  const auto native = copy_out<sockaddr_in6>(*this);
+  if (!IN6_IS_ADDR_V4MAPPED(&native.sin6_addr)) return *this;
+  std::uint32_t host;
+  std::memcpy(&host, native.sin6_addr.s6_addr + 12, sizeof(host));
+  return ipv4(ntohl(host), ntohs(native.sin6_port));
+}
+
+std::uint32_t SocketAddress::scope_id() const noexcept {
+  return family() == Family::kIpv6 ? copy_out<sockaddr_in6>(*this).sin6_scope_id : 0;
+}
+
+SocketAddress SocketAddress::with_scope_id(std::uint32_t interface) const noexcept {
+  if (family() != Family::kIpv6) return *this;
+  auto native = copy_out<sockaddr_in6>(*this);
+  native.sin6_scope_id = interface;
+  return from_native(&native, sizeof(native));
+}
+
+std::strong_ordering SocketAddress::compare(const SocketAddress& other) const noexcept {
+  const Family kind = family();
+  if (const auto order = kind <=> other.family(); order != 0) return order;
+  const auto by_bytes = [](const void* a, const void* b, std::size_t size) {
+    return std::memcmp(a, b, size) <=> 0;
+  };
+  // Hosts lie in the network's order, the most significant byte first.
+  if (kind == Family::kIpv4) {
+    const auto a = copy_out<sockaddr_in>(*this);
+    const auto b = copy_out<sockaddr_in>(other);
+    if (const auto order = by_bytes(&a.sin_addr, &b.sin_addr, sizeof(a.sin_addr)); order != 0) {
+      return order;
+    }
+  } else if (kind == Family::kIpv6) {
+    const auto a = copy_out<sockaddr_in6>(*this);
+    const auto b = copy_out<sockaddr_in6>(other);
+    if (const auto order = by_bytes(&a.sin6_addr, &b.sin6_addr, sizeof(a.sin6_addr)); order != 0) {
+      return order;
+    }
+    if (const auto order = a.sin6_scope_id <=> b.sin6_scope_id; order != 0) return order;
+  }
+  if (const auto order = port() <=> other.port(); order != 0) return order;
+  const auto order = by_bytes(data(), other.data(), std::min(size(), other.size()));
+  return order != 0 ? order : size() <=> other.size();
 }
 
 std::string SocketAddress::to_string() const {

@@ -1,13 +1,16 @@
 // Deadlines saturate instead of overflowing: whatever a caller computes is a valid instant.
 #include "rearm/deadline.h"
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
 #include "base/clock.h"
+#include "base/virtual_clock.h"
 
 namespace rearm {
 namespace {
@@ -131,6 +134,50 @@ TEST(Deadline, NanosecondsGoOutAndComeBack) {
 TEST(Deadline, TheValueThatMeansStandingCannotBeMadeFromNanoseconds) {
   EXPECT_FALSE(Deadline::at_ns(kLowest).is_standing());
   EXPECT_TRUE(has_passed(Deadline::at_ns(kLowest)));
+}
+
+TEST(Deadline, ComesInTheOrderOfTime) {
+  const Deadline past = Deadline::at_ns(-5);
+  const Deadline soon = Deadline::at_ns(1'000);
+  const Deadline later = Deadline::at_ns(1'001);
+  EXPECT_LT(Deadline::immediate(), past);
+  EXPECT_LT(past, soon);
+  EXPECT_LT(soon, later);
+  EXPECT_LT(later, Deadline::never());
+  EXPECT_GE(later, soon);
+  EXPECT_LT(Deadline(), Deadline::immediate());
+  static_assert(Deadline::at_ns(1) < Deadline::at_ns(2) && noexcept(Deadline() < Deadline()));
+}
+
+TEST(Deadline, TheEarlierOfTwoIsTheOneThatPassesFirst) {
+  const Deadline soon = Deadline::at_ns(1'000);
+  const Deadline later = Deadline::at_ns(1'001);
+  for (const auto& [a, b, earlier] : {std::array{soon, later, soon},
+                                      {later, Deadline::never(), later},
+                                      {soon, Deadline::immediate(), Deadline::immediate()},
+                                      {Deadline(), later, later},
+                                      {Deadline(), Deadline::never(), Deadline::never()},
+                                      {Deadline(), Deadline(), Deadline()},
+                                      {soon, soon, soon}}) {
+    EXPECT_EQ(Deadline::earlier_of(a, b), earlier);
+    EXPECT_EQ(Deadline::earlier_of(b, a), earlier);
+  }
+  static_assert(Deadline::earlier_of(Deadline(), Deadline::at_ns(7)).ns() == 7);
+}
+
+TEST(Deadline, SaysHowFarItIs) {
+  const detail::VirtualClock clock(5'000'000'000);
+  EXPECT_EQ(Deadline().to_string(), "standing");
+  EXPECT_EQ(Deadline::never().to_string(), "never");
+  EXPECT_EQ(Deadline::immediate().to_string(), "immediate");
+  EXPECT_EQ(Deadline::after(1'250ms).to_string(), "in 1.250 s");
+  EXPECT_EQ(Deadline::after(1h + 7ms).to_string(), "in 3600.007 s");
+  EXPECT_EQ(Deadline::after(-3ms).to_string(), "0.003 s ago");
+  EXPECT_EQ(Deadline::now().to_string(), "0.000 s ago");
+  EXPECT_EQ(Deadline::at_ns(kLowest).to_string(), "9223372041.854 s ago");
+  std::ostringstream out;
+  out << Deadline::after(2s) << ' ' << format_as(Deadline::never());
+  EXPECT_EQ(out.str(), "in 2.000 s never");
 }
 
 }  // namespace

@@ -6,10 +6,14 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -207,6 +211,74 @@ TEST(SocketAddress, AnUnnamedUnixSocketHasNoPath) {
   // There, the path may be all zeros instead of absent.
   EXPECT_EQ(SocketAddress::from_native(&native, sizeof(native)), address);
 #endif
+}
+
+SocketAddress parsed(std::string_view text) { return SocketAddress::parse(text).value(); }
+
+TEST(SocketAddress, KnowsWhatIsOfThisHostAlone) {
+  for (const auto text : {"127.0.0.1:80", "127.255.0.9:0", "[::1]:80", "[::ffff:127.0.0.2]:1"}) {
+    EXPECT_TRUE(parsed(text).is_loopback()) << text;
+  }
+  for (const auto text : {"128.0.0.1:80", "126.255.255.255:1", "0.0.0.0:80", "[::]:80", "[::2]:80",
+                          "[::ffff:192.0.2.1]:1", "[::127.0.0.1]:1", "unix:/run/server.sock"}) {
+    EXPECT_FALSE(parsed(text).is_loopback()) << text;
+  }
+  EXPECT_FALSE(SocketAddress().is_loopback());
+}
+
+TEST(SocketAddress, ChangesItsPortAndNothingElse) {
+  EXPECT_EQ(parsed("192.0.2.1:80").with_port(443), parsed("192.0.2.1:443"));
+  EXPECT_EQ(parsed("[fe80::1%7]:80").with_port(0), parsed("[fe80::1%7]:0"));
+  EXPECT_EQ(parsed("unix:/run/x").with_port(80), parsed("unix:/run/x"));
+  EXPECT_EQ(SocketAddress().with_port(80), SocketAddress());
+}
+
+TEST(SocketAddress, IsTakenOutOfIpv6WhereItIsMapped) {
+  EXPECT_EQ(parsed("[::ffff:192.0.2.1]:7").unmapped(), parsed("192.0.2.1:7"));
+  for (const auto text : {"192.0.2.1:7", "[::1]:7", "[::fffe:192.0.2.1]:7", "[::192.0.2.1]:7",
+                          "[64:ff9b::192.0.2.1]:7", "unix:/run/x"}) {
+    EXPECT_EQ(parsed(text).unmapped(), parsed(text)) << text;
+  }
+}
+
+TEST(SocketAddress, HasTheScopeOfItsInterface) {
+  EXPECT_EQ(parsed("[fe80::1%7]:80").scope_id(), 7U);
+  EXPECT_EQ(parsed("[fe80::1]:80").scope_id(), 0U);
+  EXPECT_EQ(parsed("127.0.0.1:80").scope_id(), 0U);
+  EXPECT_EQ(parsed("[fe80::1%7]:80").with_scope_id(9), parsed("[fe80::1%9]:80"));
+  EXPECT_EQ(parsed("[fe80::1%7]:80").with_scope_id(0), parsed("[fe80::1]:80"));
+  EXPECT_EQ(parsed("127.0.0.1:80").with_scope_id(9), parsed("127.0.0.1:80"));
+}
+
+// Whatever is made of them, a list is sorted in one way, and a set holds each once.
+TEST(SocketAddress, IsOrderedByFamilyHostAndPort) {
+  const std::vector<SocketAddress> sorted{
+      SocketAddress(),         parsed("1.2.3.4:65535"), parsed("9.0.0.1:80"), parsed("9.0.0.1:256"),
+      parsed("10.0.0.1:1"),    parsed("200.0.0.1:1"),   parsed("[::1]:80"),   parsed("[fe80::1]:9"),
+      parsed("[fe80::1%1]:1"), parsed("[fe80::1%2]:1"), parsed("unix:/a"),    parsed("unix:/a/b"),
+      parsed("unix:/b")};
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    for (std::size_t j = 0; j < sorted.size(); ++j) {
+      EXPECT_EQ(sorted[i] <=> sorted[j], i <=> j) << sorted[i] << " and " << sorted[j];
+    }
+  }
+  std::vector<SocketAddress> mixed(sorted.rbegin(), sorted.rend());
+  std::sort(mixed.begin(), mixed.end());
+  EXPECT_EQ(mixed, sorted);
+}
+
+TEST(SocketAddress, HashesByContent) {
+  std::unordered_set<SocketAddress> seen;
+  for (int port = 0; port < 100; ++port) {
+    seen.insert(SocketAddress::ipv4_loopback(static_cast<std::uint16_t>(port)));
+    seen.insert(SocketAddress::ipv6_loopback(static_cast<std::uint16_t>(port)));
+    seen.insert(SocketAddress::ipv4_loopback(static_cast<std::uint16_t>(port)));
+  }
+  EXPECT_EQ(seen.size(), 200U);
+  EXPECT_TRUE(seen.contains(parsed("127.0.0.1:99")));
+  EXPECT_FALSE(seen.contains(parsed("127.0.0.1:100")));
+  EXPECT_EQ(std::hash<SocketAddress>{}(parsed("[::1]:5")),
+            std::hash<SocketAddress>{}(SocketAddress::ipv6_loopback(5)));
 }
 
 }  // namespace

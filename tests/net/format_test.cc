@@ -27,6 +27,7 @@ TEST(Format, StdFormatTakesAddressesAndErrorsLikeStrings) {
             "127.0.0.1:7777|  127.0.0.1:7777|127.0.0.1:7777*");
   EXPECT_EQ(std::format("{}", Errc::kTimedOut), "timed out (kTimedOut)");
   EXPECT_EQ(std::format("{:.9}", Errc::kTimedOut), "timed out");
+  EXPECT_EQ(std::format("{:>9}", Deadline::never()), "    never");
 }
 #endif
 

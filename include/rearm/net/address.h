@@ -1,12 +1,14 @@
 // SocketAddress: where a socket is bound or connected to: IPv4, IPv6 or Unix.
 //
-// A value: compared by content, copied freely, used from any thread. No name is looked up here:
-// hosts are numbers.
+// A value: compared, ordered and hashed by content, copied freely, used from any thread. No name is
+// looked up here: hosts are numbers.
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
 #include <string>
 #include <string_view>
@@ -49,6 +51,19 @@ class SocketAddress {
   [[nodiscard]] std::uint16_t port() const noexcept;
   [[nodiscard]] std::string to_string() const;
 
+  // Whether it is a host's own: 127.0.0.0/8, ::1, and the former mapped into IPv6. False of Unix.
+  [[nodiscard]] bool is_loopback() const noexcept;
+  // The same but for its port. An address without one (Unix, unspecified) is returned as it is.
+  [[nodiscard]] SocketAddress with_port(std::uint16_t port) const noexcept;
+  // The IPv4 address that is mapped into an IPv6 one (::ffff:192.0.2.1), as a socket of both
+  // families names its IPv4 peers; any other address as it is. For lists of who may do what, which
+  // should not depend on how the listener was opened.
+  [[nodiscard]] SocketAddress unmapped() const noexcept;
+  // The index of the interface that an IPv6 address is of (fe80::1%eth0), or 0.
+  [[nodiscard]] std::uint32_t scope_id() const noexcept;
+  // With another one; an address that is not IPv6 is returned as it is.
+  [[nodiscard]] SocketAddress with_scope_id(std::uint32_t interface) const noexcept;
+
   // A struct sockaddr, for system calls.
   [[nodiscard]] const void* data() const noexcept { return storage_.data(); }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -58,6 +73,13 @@ class SocketAddress {
            std::string_view(reinterpret_cast<const char*>(b.storage_.data()), b.size_);
   }
 
+  // By family (unspecified, IPv4, IPv6, Unix), then by host and port, or by path: the order of a
+  // sorted list. Equal only if ==.
+  [[nodiscard]] friend std::strong_ordering operator<=>(const SocketAddress& a,
+                                                        const SocketAddress& b) noexcept {
+    return a.compare(b);
+  }
+
   // As to_string(). format.h has std::format; {fmt} finds format_as() by itself.
   friend std::ostream& operator<<(std::ostream& out, const SocketAddress& address);
   [[nodiscard]] friend std::string format_as(const SocketAddress& address) {
@@ -65,6 +87,8 @@ class SocketAddress {
   }
 
  private:
+  [[nodiscard]] std::strong_ordering compare(const SocketAddress& other) const noexcept;
+
   static constexpr std::size_t kCapacity = 112;  // sockaddr_un is the longest.
 
   alignas(8) std::array<std::byte, kCapacity> storage_{};
@@ -72,3 +96,12 @@ class SocketAddress {
 };
 
 }  // namespace rearm
+
+// For std::unordered_map and its like.
+template <>
+struct std::hash<rearm::SocketAddress> {
+  [[nodiscard]] std::size_t operator()(const rearm::SocketAddress& address) const noexcept {
+    const std::string_view bytes(static_cast<const char*>(address.data()), address.size());
+    return std::hash<std::string_view>{}(bytes);
+  }
+};
