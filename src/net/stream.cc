@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "net/fd_access.h"
 #include "net/no_sigpipe.h"
@@ -70,14 +72,28 @@ Result<std::size_t> read_once(FdAccess::Operation& operation, bool rule, Mutable
                       [&](int fd) { return result_or_errno(::read(fd, buffer.data(), bytes)); });
 }
 
+// One system call for the first buffers, as many as it takes.
+Result<std::size_t> write_several(FdAccess::Operation& operation, bool is_socket,
+                                  std::span<const ConstBuffer> buffers, Deadline deadline) {
+  const auto transfer = one_transfer(buffers);
+  if (transfer.count <= 1) {
+    const ConstBuffer buffer = transfer.count == 0 ? ConstBuffer() : buffers[transfer.at];
+    return operation.perform(deadline, [&](int fd) { return write_once(fd, is_socket, buffer); });
+  }
+  // sendmsg() and writev() read through the vectors; struct iovec merely cannot say so.
+  auto* const vectors = const_cast<iovec*>(reinterpret_cast<const iovec*>(&buffers[transfer.at]));
+  return operation.perform(
+      deadline, [&](int fd) { return writev_once(fd, is_socket, vectors, transfer.count); });
+}
+
 }  // namespace
 }  // namespace detail
 
 using detail::FdAccess;
 
-Result<Stream> Stream::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
+Result<Stream> Stream::adopt(int fd) noexcept { return adopt(fd, FdAccess::current_runtime()); }
 
-Result<Stream> Stream::adopt(int fd, Runtime& runtime) {
+Result<Stream> Stream::adopt(int fd, Runtime& runtime) noexcept {
   auto adopted = Fd::adopt(fd, runtime);
   if (!adopted) return std::unexpected(adopted.error());
   return Stream(std::move(*adopted));
@@ -85,7 +101,7 @@ Result<Stream> Stream::adopt(int fd, Runtime& runtime) {
 
 // --- Reading. ---
 
-Result<std::size_t> Stream::read_some(MutableBuffer buffer, Deadline deadline) {
+Result<std::size_t> Stream::read_some(MutableBuffer buffer, Deadline deadline) noexcept {
   FdAccess::Operation operation(*this, Direction::kRead);
   if (operation.refused()) return operation.error();
   if (buffer.size() == 0) return std::unexpected(Errc::kInvalidArgument);
@@ -93,7 +109,8 @@ Result<std::size_t> Stream::read_some(MutableBuffer buffer, Deadline deadline) {
   return detail::read_once(operation, rule, buffer, deadline);
 }
 
-Result<std::size_t> Stream::readv(std::span<const MutableBuffer> buffers, Deadline deadline) {
+Result<std::size_t> Stream::readv(std::span<const MutableBuffer> buffers,
+                                  Deadline deadline) noexcept {
   FdAccess::Operation operation(*this, Direction::kRead);
   if (operation.refused()) return operation.error();
   const auto transfer = detail::one_transfer(buffers);
@@ -107,7 +124,7 @@ Result<std::size_t> Stream::readv(std::span<const MutableBuffer> buffers, Deadli
   });
 }
 
-Result<void> Stream::read_exact(MutableBuffer buffer, Deadline deadline) {
+Result<void> Stream::read_exact(MutableBuffer buffer, Deadline deadline) noexcept {
   FdAccess::Operation operation(*this, Direction::kRead);
   if (operation.refused()) return operation.error();
   const bool rule = FdAccess::has_trait(*this, FdAccess::kShortReadDrains);
@@ -123,7 +140,7 @@ Result<void> Stream::read_exact(MutableBuffer buffer, Deadline deadline) {
 
 // --- Writing. ---
 
-Result<std::size_t> Stream::write_some(ConstBuffer buffer, Deadline deadline) {
+Result<std::size_t> Stream::write_some(ConstBuffer buffer, Deadline deadline) noexcept {
   FdAccess::Operation operation(*this, Direction::kWrite);
   if (operation.refused()) return operation.error();
   const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);
@@ -131,24 +148,45 @@ Result<std::size_t> Stream::write_some(ConstBuffer buffer, Deadline deadline) {
                            [&](int fd) { return detail::write_once(fd, is_socket, buffer); });
 }
 
-Result<std::size_t> Stream::writev(std::span<const ConstBuffer> buffers, Deadline deadline) {
+Result<std::size_t> Stream::writev(std::span<const ConstBuffer> buffers,
+                                   Deadline deadline) noexcept {
   FdAccess::Operation operation(*this, Direction::kWrite);
   if (operation.refused()) return operation.error();
   const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);
-  const auto transfer = detail::one_transfer(buffers);
-  if (transfer.count <= 1) {
-    const ConstBuffer buffer = transfer.count == 0 ? ConstBuffer() : buffers[transfer.at];
-    return operation.perform(deadline,
-                             [&](int fd) { return detail::write_once(fd, is_socket, buffer); });
-  }
-  // sendmsg() and writev() read through the vectors; struct iovec merely cannot say so.
-  auto* const vectors = const_cast<iovec*>(reinterpret_cast<const iovec*>(&buffers[transfer.at]));
-  return operation.perform(deadline, [&](int fd) {
-    return detail::writev_once(fd, is_socket, vectors, transfer.count);
-  });
+  return detail::write_several(operation, is_socket, buffers, deadline);
 }
 
-Result<void> Stream::write_all(ConstBuffer buffer, Deadline deadline) {
+Result<void> Stream::write_all(std::span<const ConstBuffer> buffers, Deadline deadline) noexcept {
+  FdAccess::Operation operation(*this, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);
+  // What a call has left of its last buffer goes first in the next one, with as many behind it as
+  // there is room for here; the caller's own are read only.
+  std::array<ConstBuffer, 64> begun;
+  std::size_t done = 0;  // Of the first buffer.
+  bool is_begun = false;
+  for (;;) {
+    while (!buffers.empty() && buffers.front().size() <= done) {
+      done -= buffers.front().size();
+      buffers = buffers.subspan(1);
+    }
+    if (buffers.empty()) return {};
+    if (is_begun) operation.count_again();
+    is_begun = true;
+    std::span<const ConstBuffer> left = buffers;
+    if (done != 0) {
+      left = left.first(std::min(left.size(), begun.size()));
+      std::ranges::copy(left, begun.begin());
+      begun[0] = begun[0].after(done);
+      left = std::span(begun).first(left.size());
+    }
+    const auto n = detail::write_several(operation, is_socket, left, deadline);
+    if (!n) return std::unexpected(n.error());
+    done += *n;
+  }
+}
+
+Result<void> Stream::write_all(ConstBuffer buffer, Deadline deadline) noexcept {
   FdAccess::Operation operation(*this, Direction::kWrite);
   if (operation.refused()) return operation.error();
   const bool is_socket = FdAccess::has_trait(*this, FdAccess::kIsSocket);

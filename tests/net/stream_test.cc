@@ -1,8 +1,12 @@
 // Reading and writing bytes, the same over every transport.
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
+#include <limits>
 #include <numeric>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -16,6 +20,7 @@ namespace rearm {
 namespace {
 
 using namespace std::chrono_literals;
+using test::errno_code;
 using test::expect_error;
 using test::expect_ok;
 using test::expect_value;
@@ -150,6 +155,105 @@ TEST_P(StreamTest, VectorsAreFilledAndSentInOrder) {
     EXPECT_EQ(first[0], 'a');
     EXPECT_EQ(std::string_view(second.data(), 3), "bcd");
     EXPECT_EQ(std::string_view(third.data(), 2), "ef");
+  });
+}
+
+TEST_P(StreamTest, AReadAppendsToWhatIsThere) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    std::string text = "so far, ";
+    expect_ok(writer.write_all("so good", patience()));
+    EXPECT_EQ(expect_value(reader.read_append(text, 4'096, patience())), 7U);
+    EXPECT_EQ(text, "so far, so good");
+    expect_ok(writer.write_all("abc", patience()));
+    std::vector<std::byte> bytes(1, std::byte{9});
+    EXPECT_EQ(expect_value(reader.read_append(bytes, 2, patience())), 2U);
+    EXPECT_EQ(bytes, (std::vector{std::byte{9}, std::byte{'a'}, std::byte{'b'}}));
+    EXPECT_EQ(expect_value(reader.read_append(bytes, 2, patience())), 1U);
+    EXPECT_EQ(bytes.size(), 4U);
+  });
+}
+
+TEST_P(StreamTest, WhatCannotBeAppendedToIsLeftAsItWas) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    std::string text = "kept";
+    expect_error(reader.read_append(text, 100, test::at_once()), Errc::kTimedOut);
+    EXPECT_EQ(text, "kept");
+    expect_ok(writer.write_all("x", patience()));
+    expect_error(reader.read_append(text, 0, patience()), Errc::kInvalidArgument);
+    for (const std::size_t too_many : {text.max_size(), text.max_size() - text.size(),
+                                       std::numeric_limits<std::size_t>::max()}) {
+      if (test::kSanitized && too_many <= text.max_size() - text.size()) continue;  // It would end.
+      expect_error(reader.read_append(text, too_many, patience()), errno_code(ENOMEM));
+    }
+    EXPECT_EQ(text, "kept");
+    EXPECT_EQ(expect_value(reader.read_append(text, 100, patience())), 1U);
+    expect_ok(writer.close());
+    EXPECT_EQ(expect_value(reader.read_append(text, 100, patience())), 0U);
+    EXPECT_EQ(text, "keptx");
+  });
+}
+
+TEST_P(StreamTest, SeveralBuffersAreWrittenWhole) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    const std::string body(5, 'b');
+    expect_ok(writer.write_all({"head ", body, "", " tail"}, patience()));
+    const std::vector<ConstBuffer> more{"x", "y"};
+    expect_ok(writer.write_all(more, patience()));
+    expect_ok(writer.write_all(std::span<const ConstBuffer>()));
+    expect_ok(writer.write_all({"", ""}));
+    std::array<char, 17> buffer{};
+    expect_ok(reader.read_exact(buffer, patience()));
+    EXPECT_EQ(std::string_view(buffer.data(), buffer.size()), "head bbbbb tailxy");
+    char byte = 0;
+    expect_error(reader.read_some(MutableBuffer(&byte, 1), test::at_once()), Errc::kTimedOut);
+  });
+}
+
+// More than the system takes in one call, longer than its buffers, ending in the middle of each of
+// them: what one call has left of a buffer is the next one's first.
+TEST_P(StreamTest, WhatACallLeavesOfSeveralBuffersIsWrittenByTheNext) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    std::string numbers;
+    for (int i = 0; numbers.size() < 1'500'000; ++i) numbers += std::to_string(i) + ' ';
+    std::vector<ConstBuffer> pieces;
+    for (std::size_t at = 0, size = 0; at < numbers.size(); at += size) {
+      // Small ones, more than IOV_MAX of them; empty ones; and then large ones.
+      size = pieces.size() < 3'000 ? pieces.size() % 7 : 300'001;
+      size = std::min(size, numbers.size() - at);
+      pieces.emplace_back(numbers.data() + at, size);
+    }
+    const std::vector<ConstBuffer> before = pieces;
+    auto writing = spawn([&] { expect_ok(writer.write_all(pieces, patience())); });
+    std::string got;
+    while (got.size() < numbers.size()) {
+      if (expect_value(reader.read_append(got, 7'001, patience())) == 0) break;
+    }
+    writing.join();
+    EXPECT_TRUE(got == numbers);
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      ASSERT_EQ(pieces[i].data(), before[i].data());
+      ASSERT_EQ(pieces[i].size(), before[i].size());
+    }
+  });
+}
+
+TEST_P(StreamTest, SeveralBuffersHaveOneDeadlineAndOneClose) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    const std::string block(1 << 20, 'b');
+    const std::vector<ConstBuffer> blocks(64, block);
+    expect_error(writer.write_all(blocks, Deadline::after(5ms)), Errc::kTimedOut);
+    expect_error(writer.write_all(blocks, Deadline::after(-1s)), Errc::kTimedOut);
+    auto parked = spawn([&] { return writer.write_all(blocks, patience()); });
+    test::let_park();
+    expect_error(writer.write_all({"x"}, patience()), Errc::kBusy);
+    expect_ok(writer.close());
+    expect_error(parked.join(), Errc::kClosed);
+    expect_error(writer.write_all({"x"}), Errc::kClosed);
   });
 }
 

@@ -409,6 +409,11 @@ MUTANTS = [
           '  if (!adopted) return std::unexpected(adopted.error());\n'
           '  return UnixStream'),
      ]),
+    ('buffers-begun', 'src/net/stream.cc',
+     'what a call has left of a buffer is not what the next one begins with', [
+         ('      begun[0] = begun[0].after(done);\n',
+          ''),
+     ]),
     ('refused-adopt', 'src/poller/poller_core.cc',
      'a refused adopt leaves the flags set', [
          ('  const auto descriptor = add(fd);\n'
