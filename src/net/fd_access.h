@@ -149,7 +149,8 @@ class FdAccess {
         if (n >= 0) [[likely]]
           return static_cast<std::size_t>(n);
         if (n == -EINTR) continue;
-        if (n != -EAGAIN) {
+        // EINPROGRESS: a write to a connection that Fast Open has yet to begin.
+        if (n != -EAGAIN && n != -EINPROGRESS) {
           return std::unexpected(std::error_code(static_cast<int>(-n), std::system_category()));
         }
         if (const std::error_code error = wait(deadline)) return std::unexpected(error);

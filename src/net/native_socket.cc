@@ -197,18 +197,24 @@ std::uint8_t stream_traits(int fd) {
   return FdAccess::kIsSocket | FdAccess::kShortReadDrains;
 }
 
-Result<Fd> accept_next(const Fd& listener, Deadline deadline) {
+Result<Fd> accept_next(const Fd& listener, Deadline deadline, SocketAddress* peer) {
   auto operation = FdAccess::Operation::shared(listener, Direction::kRead);
   if (operation.refused()) return operation.error();
+  sockaddr_storage from;
+  socklen_t size = 0;
   for (;;) {
-    const auto fd = operation.perform_in_turn(deadline, [](int number) {
+    const auto fd = operation.perform_in_turn(deadline, [&](int number) {
+      size = sizeof(from);
+      auto* const address = peer != nullptr ? reinterpret_cast<sockaddr*>(&from) : nullptr;
+      socklen_t* const length = peer != nullptr ? &size : nullptr;
 #if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
-      return result_or_errno(::accept4(number, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      return result_or_errno(::accept4(number, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC));
 #else
-      return result_or_errno(::accept(number, nullptr, nullptr));
+      return result_or_errno(::accept(number, address, length));
 #endif
     });
     if (fd) {
+      if (peer != nullptr) *peer = SocketAddress::from_native(&from, size);
       NativeSocket socket(static_cast<int>(*fd));
 #if !(defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC))
       if (const auto error = make_nonblocking_cloexec(socket.fd())) return std::unexpected(error);

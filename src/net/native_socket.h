@@ -55,8 +55,9 @@ enum class Family : bool { kIp, kUnix };
 Result<void> shut_down(const Fd& fd, Shutdown how);
 
 // The next connection, added to the listener's poller, with the listener's traits; waits while
-// there is none.
-[[nodiscard]] Result<Fd> accept_next(const Fd& listener, Deadline deadline);
+// there is none. Says who the peer is, if asked to.
+[[nodiscard]] Result<Fd> accept_next(const Fd& listener, Deadline deadline,
+                                     SocketAddress* peer = nullptr);
 
 // The traits of a stream, or of what a listener accepts: see the short-read rule in fd_access.h.
 // REQUIRES: an open IPv4 or IPv6 socket.

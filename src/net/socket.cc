@@ -44,6 +44,31 @@ Result<int> get(const Fd& fd, int level, int name) {
 
 namespace detail {
 
+Result<void> set_raw_option(const Fd& fd, int level, int name, const void* value,
+                            std::size_t size) noexcept {
+  const auto operation = FdAccess::Operation::shared(fd, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  // Before it is set: SO_RCVLOWAT and TCP_ULP change what a short read means.
+  FdAccess::stop_short_read_rule(operation);
+  const int result = system_call([&] {
+    return ::setsockopt(operation.fd(), level, name, value, static_cast<socklen_t>(size));
+  });
+  if (result != 0) return std::unexpected(error_of(result));
+  return {};
+}
+
+Result<void> get_raw_option(const Fd& fd, int level, int name, void* value,
+                            std::size_t size) noexcept {
+  const auto operation = FdAccess::Operation::shared(fd, Direction::kRead);
+  if (operation.refused()) return operation.error();
+  const int result = system_call([&] {
+    auto length = static_cast<socklen_t>(size);
+    return ::getsockopt(operation.fd(), level, name, value, &length);
+  });
+  if (result != 0) return std::unexpected(error_of(result));
+  return {};
+}
+
 Result<SocketAddress> peer_address_of(const Fd& fd) { return ask_address(fd, ::getpeername); }
 
 Result<void> shut_down(const Fd& fd, Shutdown how) {
@@ -60,32 +85,32 @@ Result<void> shut_down(const Fd& fd, Shutdown how) {
 }  // namespace detail
 
 template <class Base>
-Result<SocketAddress> SocketOf<Base>::local_address() const {
+Result<SocketAddress> SocketOf<Base>::local_address() const noexcept {
   return ask_address(*this, ::getsockname);
 }
 
 template <class Base>
-Result<void> SocketOf<Base>::set_receive_buffer_bytes(int bytes) {
+Result<void> SocketOf<Base>::set_receive_buffer_bytes(int bytes) noexcept {
   return set(*this, SOL_SOCKET, SO_RCVBUF, bytes);
 }
 
 template <class Base>
-Result<void> SocketOf<Base>::set_send_buffer_bytes(int bytes) {
+Result<void> SocketOf<Base>::set_send_buffer_bytes(int bytes) noexcept {
   return set(*this, SOL_SOCKET, SO_SNDBUF, bytes);
 }
 
 template <class Base>
-Result<int> SocketOf<Base>::receive_buffer_bytes() const {
+Result<int> SocketOf<Base>::receive_buffer_bytes() const noexcept {
   return get(*this, SOL_SOCKET, SO_RCVBUF);
 }
 
 template <class Base>
-Result<int> SocketOf<Base>::send_buffer_bytes() const {
+Result<int> SocketOf<Base>::send_buffer_bytes() const noexcept {
   return get(*this, SOL_SOCKET, SO_SNDBUF);
 }
 
 template <class Base>
-Result<std::error_code> SocketOf<Base>::take_error() {
+Result<std::error_code> SocketOf<Base>::take_error() noexcept {
   const auto error = get(*this, SOL_SOCKET, SO_ERROR);
   if (!error) return std::unexpected(error.error());
   return std::error_code(*error, std::system_category());
@@ -94,8 +119,10 @@ Result<std::error_code> SocketOf<Base>::take_error() {
 template class SocketOf<Fd>;
 template class SocketOf<Stream>;
 
-Result<SocketAddress> StreamSocket::peer_address() const { return detail::peer_address_of(*this); }
+Result<SocketAddress> StreamSocket::peer_address() const noexcept {
+  return detail::peer_address_of(*this);
+}
 
-Result<void> StreamSocket::shutdown(Shutdown how) { return detail::shut_down(*this, how); }
+Result<void> StreamSocket::shutdown(Shutdown how) noexcept { return detail::shut_down(*this, how); }
 
 }  // namespace rearm

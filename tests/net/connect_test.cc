@@ -172,7 +172,7 @@ TEST_P(ConnectTest, APortInUseIsReported) {
 TEST_P(ConnectTest, ALingerOfZeroResets) {
   run([] {
     auto [a, b] = test::tcp_streams();
-    expect_ok(b.set_linger(0));
+    expect_ok(b.set_linger(std::chrono::seconds(0)));
     expect_ok(b.close());
     std::array<char, 4> buffer{};
     expect_error(a.read_some(buffer, patience()), errno_code(ECONNRESET));
@@ -247,7 +247,7 @@ TEST_P(ConnectTest, AbortedConnectionsDoNotStopTheAcceptor) {
     const SocketAddress address = expect_value(acceptor.local_address());
     for (int i = 0; i < 10; ++i) {
       TcpStream aborted = expect_value(TcpStream::connect(address, patience()));
-      expect_ok(aborted.set_linger(0));
+      expect_ok(aborted.set_linger(std::chrono::seconds(0)));
       expect_ok(aborted.close());
     }
     TcpStream client = expect_value(TcpStream::connect(address, patience()));

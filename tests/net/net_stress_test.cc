@@ -91,7 +91,8 @@ TEST_P(NetStressTest, AFloodOfConnectsAndClosesLeavesNothing) {
       clients.push_back(spawn([&, i] {
         for (std::uint64_t round = i; round < rounds; round += 8) {
           TcpStream stream = expect_value(TcpStream::connect(address, patience()));
-          if (round % 3 == 0) expect_ok(stream.set_linger(0));  // Ends with a reset.
+          if (round % 3 == 0)
+            expect_ok(stream.set_linger(std::chrono::seconds(0)));  // Ends with a reset.
           if (round % 2 == 0) ask(stream, "flood");
         }
       }));

@@ -5,7 +5,10 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <limits>
+#include <optional>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -14,6 +17,7 @@
 namespace rearm {
 namespace {
 
+using namespace std::chrono_literals;
 using test::errno_code;
 using test::expect_error;
 using test::expect_ok;
@@ -49,12 +53,87 @@ TEST_P(OptionsTest, AStreamsOptionsReachTheKernel) {
       expect_ok(a.set_keep_alive(on));
       EXPECT_EQ(option(a, SOL_SOCKET, SO_KEEPALIVE) != 0, on);
     }
-    for (const int seconds : {5, 0, -1}) {
-      expect_ok(a.set_linger(seconds));
-      EXPECT_EQ(linger_of(a).l_onoff != 0, seconds >= 0);
-      EXPECT_EQ(linger_of(a).l_linger, seconds >= 0 ? seconds : 0);
+    expect_ok(a.set_linger(1min));
+    EXPECT_NE(linger_of(a).l_onoff, 0);
+    EXPECT_EQ(linger_of(a).l_linger, 60);
+    expect_ok(a.set_linger(0s));
+    EXPECT_NE(linger_of(a).l_onoff, 0);
+    EXPECT_EQ(linger_of(a).l_linger, 0);
+    expect_ok(a.set_linger(std::nullopt));
+    EXPECT_EQ(linger_of(a).l_onoff, 0);
+    for (const std::chrono::seconds bad : {-1s, std::chrono::seconds::max()}) {
+      expect_error(a.set_linger(bad), Errc::kInvalidArgument);
     }
+    EXPECT_EQ(linger_of(a).l_onoff, 0);
     EXPECT_EQ(option(b, IPPROTO_TCP, TCP_NODELAY), 0);
+  });
+}
+
+#if defined(TCP_KEEPIDLE)
+TEST_P(OptionsTest, TheTimesOfProbesReachTheKernel) {
+  run([] {
+    auto [a, b] = test::tcp_streams();
+    const int interval_before = option(a, IPPROTO_TCP, TCP_KEEPINTVL);
+    for (const auto& bad :
+         {TcpStream::KeepAlive{.idle = 0s}, TcpStream::KeepAlive{.interval = -1s},
+          TcpStream::KeepAlive{.idle = std::chrono::seconds::max()},
+          TcpStream::KeepAlive{.idle = std::chrono::hours(24 * 365)},
+          TcpStream::KeepAlive{.count = 0}, TcpStream::KeepAlive{.count = 1000}}) {
+      expect_error(a.set_keep_alive(bad), Errc::kInvalidArgument);
+    }
+    EXPECT_EQ(option(a, SOL_SOCKET, SO_KEEPALIVE), 0) << "nothing is probed at half of the times";
+    expect_ok(a.set_keep_alive({.idle = 2min, .count = 3}));
+    EXPECT_NE(option(a, SOL_SOCKET, SO_KEEPALIVE), 0);
+    EXPECT_EQ(option(a, IPPROTO_TCP, TCP_KEEPIDLE), 120);
+    EXPECT_EQ(option(a, IPPROTO_TCP, TCP_KEEPCNT), 3);
+    EXPECT_EQ(option(a, IPPROTO_TCP, TCP_KEEPINTVL), interval_before);
+    expect_ok(a.set_keep_alive({.interval = 9s}));
+    EXPECT_EQ(option(a, IPPROTO_TCP, TCP_KEEPINTVL), 9);
+    EXPECT_EQ(option(a, IPPROTO_TCP, TCP_KEEPIDLE), 120);
+  });
+}
+#endif
+
+#if defined(TCP_USER_TIMEOUT)
+TEST_P(OptionsTest, TheUserTimeoutReachesTheKernel) {
+  run([] {
+    auto [a, b] = test::tcp_streams();
+    expect_ok(a.set_user_timeout(1500ms));
+    EXPECT_EQ(option(a, IPPROTO_TCP, TCP_USER_TIMEOUT), 1500);
+    expect_ok(a.set_user_timeout(0s));
+    EXPECT_EQ(option(a, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+    for (const std::chrono::milliseconds bad : {-1ms, std::chrono::milliseconds::max()}) {
+      expect_error(a.set_user_timeout(bad), Errc::kInvalidArgument);
+    }
+  });
+}
+#endif
+
+TEST_P(OptionsTest, AnyOptionIsSetAndAskedForByItsType) {
+  static_assert(!detail::OptionValue<int*> && !detail::OptionValue<bool>);
+  static_assert(!detail::OptionValue<std::string> && detail::OptionValue<linger>);
+  run([] {
+    auto [a, b] = test::tcp_streams();
+    expect_ok(a.set_option(IPPROTO_TCP, TCP_NODELAY, 1));
+    EXPECT_NE(expect_value(a.get_option<int>(IPPROTO_TCP, TCP_NODELAY)), 0);
+    expect_ok(a.set_option(SOL_SOCKET, SO_LINGER, linger{.l_onoff = 1, .l_linger = 7}));
+    EXPECT_EQ(expect_value(a.get_option<linger>(SOL_SOCKET, SO_LINGER)).l_linger, 7);
+    // What the kernel does not fill is zero.
+    const auto wide = expect_value(a.get_option<std::array<int, 4>>(SOL_SOCKET, SO_TYPE));
+    EXPECT_EQ(wide, (std::array<int, 4>{SOCK_STREAM, 0, 0, 0}));
+    expect_error(a.get_option<int>(IPPROTO_TCP, 30'000), errno_code(ENOPROTOOPT));
+    expect_error(a.set_option(IPPROTO_TCP, 30'000, 1), errno_code(ENOPROTOOPT));
+
+    auto listener = expect_value(TcpListener::bind(SocketAddress::ipv4_loopback(0)));
+    expect_ok(listener.set_option(SOL_SOCKET, SO_KEEPALIVE, 1));
+    EXPECT_NE(expect_value(listener.get_option<int>(SOL_SOCKET, SO_ACCEPTCONN)), 0);
+    auto udp = expect_value(UdpSocket::bind(SocketAddress::ipv4_loopback(0)));
+    EXPECT_EQ(expect_value(udp.get_option<int>(SOL_SOCKET, SO_TYPE)), SOCK_DGRAM);
+    auto [c, d] = expect_value(UnixStream::pair());
+    EXPECT_EQ(expect_value(c.get_option<int>(SOL_SOCKET, SO_TYPE)), SOCK_STREAM);
+    expect_ok(a.close());
+    expect_error(a.set_option(IPPROTO_TCP, TCP_NODELAY, 1), Errc::kClosed);
+    expect_error(a.get_option<int>(IPPROTO_TCP, TCP_NODELAY), Errc::kClosed);
   });
 }
 
@@ -129,7 +208,8 @@ TEST_P(OptionsTest, AClosedSocketHasNone) {
     expect_ok(a.close());
     expect_error(a.set_no_delay(true), Errc::kClosed);
     expect_error(a.set_keep_alive(true), Errc::kClosed);
-    expect_error(a.set_linger(0), Errc::kClosed);
+    expect_error(a.set_linger(0s), Errc::kClosed);
+    expect_error(a.set_keep_alive({.idle = 1s}), Errc::kClosed);
     expect_error(a.set_receive_buffer_bytes(4096), Errc::kClosed);
     expect_error(a.send_buffer_bytes(), Errc::kClosed);
     expect_error(a.take_error(), Errc::kClosed);

@@ -297,6 +297,19 @@ TEST_P(ShortReadTest, WhoAsksForTheNumberHasEveryReadMade) {
   });
 }
 
+TEST_P(ShortReadTest, WhoSetsAnOptionHasEveryReadMade) {
+  run([] {
+    auto [ours, peer] = mixed();
+    test::send_text(peer.get(), "a short read before");
+    EXPECT_EQ(read(ours), "a short read before");
+    expect_ok(ours.set_option(SOL_SOCKET, SO_RCVLOWAT, 100));
+    test::send_text(peer.get(), "little");
+    // Nothing tells when it is there without a number, which would turn the rule off itself.
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_EQ(read(ours, Deadline::after(std::chrono::seconds(1))), "little");
+  });
+}
+
 // A pair of sockets over loopback, of this protocol.
 test::FdPair pair_of(int protocol) {
   const test::UniqueFd listener(::socket(AF_INET, SOCK_STREAM, protocol));

@@ -31,7 +31,8 @@ struct Session {
   }
   // Over TCP, so that the next close is a reset.
   void make_close_a_reset() {
-    if (auto* const tcp = std::get_if<TcpStream>(&stream)) (void)tcp->set_linger(0);
+    if (auto* const tcp = std::get_if<TcpStream>(&stream))
+      (void)tcp->set_linger(std::chrono::seconds(0));
   }
 };
 using SessionPtr = std::shared_ptr<Session>;

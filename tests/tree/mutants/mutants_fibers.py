@@ -414,6 +414,11 @@ MUTANTS = [
          ('      begun[0] = begun[0].after(done);\n',
           ''),
      ]),
+    ('short-read-option', 'src/net/socket.cc',
+     'the short-read rule for a socket whose options the program has set', [
+         ('  FdAccess::stop_short_read_rule(operation);\n',
+          ''),
+     ]),
     ('refused-adopt', 'src/poller/poller_core.cc',
      'a refused adopt leaves the flags set', [
          ('  const auto descriptor = add(fd);\n'
