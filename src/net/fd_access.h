@@ -118,6 +118,10 @@ class FdAccess {
       return has_passed(until_ns);
     }
 
+    [[nodiscard]] Deadline standing_deadline() const noexcept {
+      return Deadline::at_ns(descriptor_->standing_deadline_ns(direction_).load(kRelaxed));
+    }
+
     // Waits for readiness, or something else worth trying again for.
     [[nodiscard]] std::error_code wait(Deadline deadline);
 

@@ -9,14 +9,13 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <limits>
 
 #include "base/clock.h"
 #include "net/acts.h"
 #include "net/fd_access.h"
 #include "net/look.h"
+#include "net/retry.h"
 #include "poller/fd_flags.h"
-#include "rearm/fiber.h"
 
 namespace rearm::detail {
 namespace {
@@ -29,35 +28,6 @@ bool is_past(Deadline deadline) {
   if (deadline.is_standing() || deadline.is_never() || deadline.is_immediate()) return false;
   return deadline.ns() <= 0 || deadline.ns() <= now_ns();
 }
-
-// Linux says EAGAIN when a Unix listener's backlog is full, and reports nothing when there is room
-// (unix(7)). So connect() looks again: the longer it has waited, the less often, because all that
-// wait look, and the listener that does not keep up has to share its processor with them. It is
-// late by a quarter of the time that it has waited, and by kLongest at most.
-class BacklogRetry {
- public:
-  explicit BacklogRetry(Deadline deadline) noexcept : deadline_(deadline) {}
-
-  // Errors: kTimedOut, kCancelled.
-  [[nodiscard]] std::error_code sleep() {
-    const std::int64_t now = now_ns();
-    if (started_ns_ == kNever) started_ns_ = now;
-    if (!deadline_.is_standing() && deadline_.ns() <= now) return Errc::kTimedOut;
-    const std::int64_t pause = std::clamp((now - started_ns_) / 4, kShortest, kLongest);
-    const Deadline retry = Deadline::at_ns(now + pause);
-    const bool sooner = !deadline_.is_standing() && deadline_.ns() < retry.ns();
-    const auto slept = this_fiber::sleep_until(sooner ? deadline_ : retry);
-    return slept ? std::error_code() : slept.error();
-  }
-
- private:
-  static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::min();
-  static constexpr std::int64_t kShortest = 1'000'000;
-  static constexpr std::int64_t kLongest = 100'000'000;
-
-  Deadline deadline_;
-  std::int64_t started_ns_ = kNever;
-};
 
 // What became of a connect() in progress; kBusy while it still is.
 std::error_code connect_outcome(int fd) {
@@ -235,7 +205,7 @@ namespace {
 // Begins a connection. kBusy: it is in progress.
 std::error_code start_connecting(int fd, const SocketAddress& address, Deadline deadline) {
   const auto size = static_cast<socklen_t>(address.size());
-  BacklogRetry retry(deadline);
+  RoomRetry retry(deadline);
   for (;;) {
     const int result = system_call([&] { return ::connect(fd, native(address), size); });
     // EISCONN: the connection was made by a call whose result was lost.

@@ -9,12 +9,12 @@ namespace rearm {
 
 using detail::FdAccess;
 
-Result<UdpSocket> UdpSocket::bind(const SocketAddress& address, const Options& options) {
+Result<UdpSocket> UdpSocket::bind(const SocketAddress& address, const Options& options) noexcept {
   return bind(address, FdAccess::current_runtime(), options);
 }
 
 Result<UdpSocket> UdpSocket::bind(const SocketAddress& address, Runtime& runtime,
-                                  const Options& options) {
+                                  const Options& options) noexcept {
   if (!detail::is_of(detail::Family::kIp, address)) return std::unexpected(Errc::kInvalidArgument);
   auto socket = detail::open_socket(address, SOCK_DGRAM);
   if (!socket) return std::unexpected(socket.error());
@@ -29,9 +29,11 @@ Result<UdpSocket> UdpSocket::bind(const SocketAddress& address, Runtime& runtime
   return UdpSocket(std::move(*adopted));
 }
 
-Result<UdpSocket> UdpSocket::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
+Result<UdpSocket> UdpSocket::adopt(int fd) noexcept {
+  return adopt(fd, FdAccess::current_runtime());
+}
 
-Result<UdpSocket> UdpSocket::adopt(int fd, Runtime& runtime) {
+Result<UdpSocket> UdpSocket::adopt(int fd, Runtime& runtime) noexcept {
   if (const auto error = detail::check_adoptable(fd, detail::Family::kIp, SOCK_DGRAM)) {
     return std::unexpected(error);
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <utility>
 
 #include "rearm/deadline.h"
@@ -24,21 +25,46 @@ class Datagram : public SocketOf<Fd> {
     SocketAddress from;
   };
 
+  struct Incoming {
+    MutableBuffer buffer;
+    Received received = {};
+  };
+  struct Outgoing {
+    ConstBuffer datagram;
+    SocketAddress to = {};  // Unspecified: to the peer of connect().
+  };
+
   Datagram() noexcept = default;
 
   // Sets where send() sends to, and the only one to receive from. Never parks.
-  Result<void> connect(const SocketAddress& peer);
+  Result<void> connect(const SocketAddress& peer) noexcept;
   // Errors: ENOTCONN.
-  [[nodiscard]] Result<SocketAddress> peer_address() const;
+  [[nodiscard]] Result<SocketAddress> peer_address() const noexcept;
 
   // The next datagram; parks while there is none. A buffer without room takes its first 0 bytes.
   // Errors: ECONNREFUSED (of an earlier datagram, on a connected socket).
-  [[nodiscard]] Result<Received> recv_from(MutableBuffer buffer, Deadline deadline = {});
+  [[nodiscard]] Result<Received> recv_from(MutableBuffer buffer, Deadline deadline = {}) noexcept;
 
-  // Errors: EMSGSIZE; ECONNREFUSED, as above. send() on a socket that is not connected:
-  // EDESTADDRREQ or ENOTCONN.
-  Result<void> send_to(ConstBuffer datagram, const SocketAddress& to, Deadline deadline = {});
-  Result<void> send(ConstBuffer datagram, Deadline deadline = {});
+  // Parks while there is no room for it. Errors: EMSGSIZE; ECONNREFUSED, as above; EDESTADDRREQ or
+  // ENOTCONN (send() without connect()). A Unix socket's receiver that is full: on Linux, send()
+  // waits for it like any other; send_to() has to look again, as UnixStream::connect() does, and
+  // learns of a close or of a new deadline when it looks, 100 ms later at most; other systems say
+  // ENOBUFS.
+  Result<void> send_to(ConstBuffer datagram, const SocketAddress& to,
+                       Deadline deadline = {}) noexcept;
+  Result<void> send(ConstBuffer datagram, Deadline deadline = {}) noexcept;
+
+  // The datagrams that are there, one into each buffer; parks while there is none. Returns how many
+  // came, one at least. One system call where the kernel has one for that (Linux, FreeBSD, NetBSD),
+  // with 32 datagrams at most. Errors: as recv_from(); kInvalidArgument (no buffers).
+  [[nodiscard]] Result<std::size_t> recv_batch(std::span<Incoming> datagrams,
+                                               Deadline deadline = {}) noexcept;
+
+  // The first ones, in order: as many as there is room for, one at least; parks while there is none
+  // for the first. Returns how many were sent. System calls as above. On an error nothing was sent;
+  // one that stops a later datagram is that of the call that begins with it.
+  [[nodiscard]] Result<std::size_t> send_batch(std::span<const Outgoing> datagrams,
+                                               Deadline deadline = {}) noexcept;
 
  protected:
   explicit Datagram(Fd fd) noexcept : SocketOf(std::move(fd)) {}

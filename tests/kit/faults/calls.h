@@ -46,9 +46,11 @@ namespace rearm::test::faults {
   X(pthread_create)           \
   X(read)                     \
   X(readv)                    \
+  X(recvmmsg)                 \
   X(recvmsg)                  \
   X(sched_getaffinity)        \
   X(send)                     \
+  X(sendmmsg)                 \
   X(sendmsg)                  \
   X(sendto)                   \
   X(setsockopt)               \

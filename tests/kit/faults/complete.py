@@ -42,7 +42,7 @@ EXCUSED = {
 PLAIN = re.compile(
     r"_GLOBAL_OFFSET_TABLE_|_Unwind_\w+|__cxa_\w+|__dso_handle|__errno_location|"
     r"__gxx_personality_v0|__once_proxy|__popcountdi2|__sched_cpucount|"
-    r"__tls_get_addr|__stack_chk_fail|abort|"
+    r"__cmsg_nxthdr|__tls_get_addr|__stack_chk_fail|abort|"
     r"getenv|stderr|"
     r"hton[ls]|ntoh[ls]|inet_(ntop|pton)|in6addr_(any|loopback)|mem\w+|str\w+|"
     r"sig(add|empty)set|sigismember|(jump|make|ontop)_fcontext|rearm_jump"

@@ -44,6 +44,25 @@ constexpr Fault kReceive[] = {
     instead(ECONNREFUSED, kSaid, kUdp),  // udp(7): of an earlier datagram.
     instead(ENOMEM, kSaid, kUdp),
 };
+// Of several, fewer may go or come than could.
+constexpr Fault kReceiveBatch[] = {
+    lost(),
+    instead(EINTR, kSilent),
+    {EAGAIN, How::kLater, kSilent, kUdp},
+    {0, How::kShort, kSilent, kUdp},
+    instead(ECONNREFUSED, kSaid, kUdp),
+    instead(ENOMEM, kSaid, kUdp),
+};
+constexpr Fault kSendBatch[] = {
+    lost(),
+    instead(EINTR, kSilent),
+    {EAGAIN, How::kLater, kSilent, kUdp},
+    {0, How::kShort, kSilent, kUdp},
+    instead(ENOBUFS, kSaid, kUdp),
+    instead(ENOMEM, kSaid, kUdp),
+    instead(EHOSTUNREACH, kSaid, kUdp),
+    instead(ECONNREFUSED, kSaid, kUdp),
+};
 // A wake that finds its counter or pipe full has an edge pending: the byte is there.
 constexpr Fault kWrite[] = {
     lost(),
@@ -217,8 +236,10 @@ std::span<const Fault> faults_of(Call call) {
     case Call::k_pthread_create: return kThread;
     case Call::k_read:
     case Call::k_readv: return kRead;
+    case Call::k_recvmmsg: return kReceiveBatch;
     case Call::k_recvmsg: return kReceive;
     case Call::k_sched_getaffinity: return kAffinity;
+    case Call::k_sendmmsg: return kSendBatch;
     case Call::k_send:
     case Call::k_sendmsg:
     case Call::k_sendto: return kSend;

@@ -22,6 +22,7 @@ constexpr Scenario kScenarios[] = {
     {"tcp_echo", tcp_echo},
     {"unix_streams", unix_streams},
     {"udp_datagrams", udp_datagrams},
+    {"udp_batches", udp_batches},
     {"outside_client", outside_client},
     {"connect_in_vain", connect_in_vain},
     {"pipes", pipes},

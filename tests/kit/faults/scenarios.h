@@ -33,6 +33,7 @@ inline constexpr Calls kOpens = kAdds | Call::k_socket | Call::k_setsockopt;
 void tcp_echo(World& world);
 void unix_streams(World& world);
 void udp_datagrams(World& world);
+void udp_batches(World& world);
 void connect_in_vain(World& world);
 void outside_client(World& world);
 

@@ -221,6 +221,47 @@ void udp_datagrams(World& world) {
   });
 }
 
+// As many as are said to be sent arrive, in order.
+void udp_batches(World& world) {
+  constexpr std::size_t kDatagrams = 10;
+  world.run(1, [&world] {
+    auto a = UdpSocket::bind(SocketAddress::ipv4_loopback(0));
+    auto b = UdpSocket::bind(SocketAddress::ipv4_loopback(0));
+    if (!world.good(a, "bind", kListens) || !world.good(b, "bind", kListens)) return;
+    const auto to = b->local_address();
+    if (!world.good(to, "local_address", Call::k_getsockname)) return;
+    std::array<char, kDatagrams> sent{};
+    std::vector<Datagram::Outgoing> out;
+    for (std::size_t i = 0; i < kDatagrams; ++i) {
+      sent[i] = static_cast<char>('a' + i);
+      out.push_back({.datagram = ConstBuffer(&sent[i], 1), .to = *to});
+    }
+    Stage stage(world, "batches");
+    stage.at("send_batch");
+    std::size_t gone = 0;
+    for (int tries = 0; gone < kDatagrams && tries < 100; ++tries) {
+      const auto n = a->send_batch(std::span(out).subspan(gone), long_deadline());
+      if (!world.good(n, "send_batch", Calls(Call::k_sendmmsg) | kWaits)) continue;
+      world.expect(*n >= 1, "a batch that was sent has a datagram");
+      gone += *n;
+    }
+    stage.at("recv_batch");
+    std::string got;
+    std::array<std::array<char, 4>, 4> room{};
+    for (int tries = 0; got.size() < gone && tries < 100; ++tries) {
+      std::vector<Datagram::Incoming> in;
+      for (auto& one : room) in.push_back({.buffer = one});
+      const auto n = b->recv_batch(in, long_deadline());
+      if (!world.good(n, "recv_batch", Calls(Call::k_recvmmsg) | kWaits)) continue;
+      for (std::size_t i = 0; i < *n; ++i) {
+        world.expect(in[i].received.bytes == 1, "datagrams arrive whole");
+        got += room[i][0];
+      }
+    }
+    world.expect(got == std::string_view(sent.data(), gone), "datagrams keep their order");
+  });
+}
+
 // A listener that takes no more: connecting goes on until its deadline, whatever is reported.
 void connect_in_vain(World& world) {
   UniqueFd listener(require(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));

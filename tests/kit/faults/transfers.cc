@@ -124,5 +124,30 @@ ssize_t __wrap_recvmsg(int fd, msghdr* message, int flags) {
       [&] { return __real_recvmsg(fd, message, flags); },
       [](void*, size_t) -> ssize_t { return -1; });
 }
+
+// A batch may be shorter than it could be.
+
+int __wrap_sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
+  const Entry entry;
+  const Decision decision = entry.decide_for(Call::k_sendmmsg, fd);
+  const auto most = decision.is(How::kShort)
+                        ? static_cast<unsigned>(rearm::test::faults::fewer(decision, count))
+                        : count;
+  return static_cast<int>(transfer(
+      decision, fd, {}, [&] { return ssize_t{__real_sendmmsg(fd, messages, most, flags)}; },
+      [](void*, size_t) -> ssize_t { return -1; }));
+}
+
+int __wrap_recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+  const Entry entry;
+  const Decision decision = entry.decide_for(Call::k_recvmmsg, fd);
+  const auto most = decision.is(How::kShort)
+                        ? static_cast<unsigned>(rearm::test::faults::fewer(decision, count))
+                        : count;
+  return static_cast<int>(transfer(
+      decision, fd, {},
+      [&] { return ssize_t{__real_recvmmsg(fd, messages, most, flags, timeout)}; },
+      [](void*, size_t) -> ssize_t { return -1; }));
+}
 }
 // NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)

@@ -419,6 +419,16 @@ MUTANTS = [
          ('  FdAccess::stop_short_read_rule(operation);\n',
           ''),
      ]),
+    ('batch-name-length', 'src/net/datagram.cc',
+     'a batch says nothing of the senders', [
+         ('SocketAddress::from_native(&from[i], header.msg_namelen)',
+          'SocketAddress::from_native(&from[0], header.msg_namelen)'),
+     ]),
+    ('room-not-reported', 'src/net/datagram.cc',
+     'a sender waits for a report of room at a Unix socket', [
+         ('send_once(operation, datagram, to, Deadline::immediate())',
+          'send_once(operation, datagram, to, deadline)'),
+     ]),
     ('refused-adopt', 'src/poller/poller_core.cc',
      'a refused adopt leaves the flags set', [
          ('  const auto descriptor = add(fd);\n'
