@@ -14,6 +14,8 @@
 #include "rearm/net/tcp.h"
 #include "rearm/net/udp.h"
 #include "rearm/net/unix.h"
+#include "rearm/net/unix_datagram.h"
+#include "rearm/net/unix_seqpacket.h"
 #include "rearm/poller.h"
 #include "rearm/runtime.h"
 #include "rearm/waiter.h"

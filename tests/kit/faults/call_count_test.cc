@@ -88,5 +88,29 @@ TEST(CallCountOfConnect, AConnectThatWaitsForABacklogLooksLessAndLessOften) {
   });
 }
 
+// A datagram for a Unix socket that is full, and not the peer: each try that fails frees its
+// buffer, and the kernel reports that as room, though there is none. A wait for reports would spin.
+TEST(CallCountOfSend, ASendThatWaitsForAFullReceiverLooksLessAndLessOften) {
+  FaultPlan plan = FaultPlan::nothing();
+  const Armed armed(plan);
+  Runtime runtime({.workers = 1});
+  const std::string name = "@rearm-call-count-send-" + std::to_string(::getpid());
+  runtime.run([&] {
+    const auto address = SocketAddress::unix_path(name);
+    const auto receiver = UnixDatagram::bind(*address);
+    auto sender = UnixDatagram::open();
+    ASSERT_TRUE(receiver && sender);
+    while (sender->send_to("x", *address, Deadline::immediate())) {
+    }
+    const std::uint64_t before = plan.calls_of(Call::k_sendto);
+    const auto late =
+        sender->send_to("x", *address, Deadline::after(std::chrono::milliseconds(300)));
+    ASSERT_FALSE(late);
+    EXPECT_EQ(late.error(), Errc::kTimedOut);
+    EXPECT_LE(plan.calls_of(Call::k_sendto) - before,
+              60U);  // Twice a look: the report comes first.
+  });
+}
+
 }  // namespace
 }  // namespace rearm::test::faults

@@ -31,6 +31,7 @@ namespace rearm::test::faults {
   X(kevent)                   \
   X(kqueue)                   \
   X(listen)                   \
+  X(lstat)                    \
   X(madvise)                  \
   X(mmap)                     \
   X(mprotect)                 \
@@ -58,6 +59,7 @@ namespace rearm::test::faults {
   X(socket)                   \
   X(socketpair)               \
   X(stat)                     \
+  X(unlink)                   \
   X(write)                    \
   X(writev)
 

@@ -141,6 +141,9 @@ constexpr Fault kClose[] = {after(EINTR, kSilent), after(EIO, kSilent), after(EN
 // security_file_fcntl).
 constexpr Fault kFcntl[] = {lost(), instead(EACCES, kSaid)};
 constexpr Fault kFstat[] = {lost(), instead(ENOMEM, kSaid)};
+constexpr Fault kLstat[] = {lost(), instead(ENOMEM, kSaid), instead(EACCES, kSaid)};
+constexpr Fault kUnlink[] = {lost(), instead(EACCES, kSaid), instead(EROFS, kSaid),
+                             after(ENOENT, kSilent)};
 constexpr Fault kStat[] = {instead(ENOMEM, kSilent)};
 
 // --- The kernel's reports. ---
@@ -220,6 +223,7 @@ std::span<const Fault> faults_of(Call call) {
     case Call::k_kevent: return kKevent;
     case Call::k_kqueue: return kKqueue;
     case Call::k_listen: return kListen;
+    case Call::k_lstat: return kLstat;
     case Call::k_madvise: return kMadvise;
     case Call::k_mmap: return kMmap;
     case Call::k_mprotect: return kMprotect;
@@ -245,6 +249,7 @@ std::span<const Fault> faults_of(Call call) {
     case Call::k_sendto: return kSend;
     case Call::k_socket: return kSocket;
     case Call::k_stat: return kStat;
+    case Call::k_unlink: return kUnlink;
     case Call::k_write:
     case Call::k_writev: return kWrite;
     case Call::kCount: break;

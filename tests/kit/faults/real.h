@@ -36,6 +36,7 @@ int __real_getsockopt(int, int, int, void*, socklen_t*);
 int __real_kevent(int, const struct kevent*, int, struct kevent*, int, const timespec*);
 int __real_kqueue();
 int __real_listen(int, int);
+int __real_lstat(const char*, struct stat*);
 int __real_madvise(void*, size_t, int);
 void* __real_mmap(void*, size_t, int, int, int, off_t);
 int __real_mprotect(void*, size_t, int);
@@ -63,6 +64,7 @@ int __real_shutdown(int, int);
 int __real_socket(int, int, int);
 int __real_socketpair(int, int, int, int*);
 int __real_stat(const char*, struct stat*);
+int __real_unlink(const char*);
 ssize_t __real_write(int, const void*, size_t);
 ssize_t __real_writev(int, const iovec*, int);
 

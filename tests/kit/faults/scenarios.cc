@@ -23,6 +23,7 @@ constexpr Scenario kScenarios[] = {
     {"unix_streams", unix_streams},
     {"udp_datagrams", udp_datagrams},
     {"udp_batches", udp_batches},
+    {"stale_path", stale_path},
     {"outside_client", outside_client},
     {"connect_in_vain", connect_in_vain},
     {"pipes", pipes},

@@ -34,6 +34,7 @@ void tcp_echo(World& world);
 void unix_streams(World& world);
 void udp_datagrams(World& world);
 void udp_batches(World& world);
+void stale_path(World& world);
 void connect_in_vain(World& world);
 void outside_client(World& world);
 

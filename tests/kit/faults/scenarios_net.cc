@@ -262,6 +262,32 @@ void udp_batches(World& world) {
   });
 }
 
+// What is refused leaves the path as it was; what is not takes it over.
+void stale_path(World& world) {
+  static std::atomic<unsigned> runs{0};
+  const std::string path =
+      "/tmp/rearm-faults-" + std::to_string(::getpid()) + "-" + std::to_string(++runs) + ".sock";
+  world.run(1, [&world, &path] {
+    const auto address = SocketAddress::unix_path(path);
+    Stage stage(world, "stale path");
+    exempt([&] {
+      const UniqueFd left(require(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+      return require(::bind(left.get(), static_cast<const sockaddr*>(address->data()),
+                            static_cast<socklen_t>(address->size())),
+                     "bind");
+    });
+    stage.at("bind");
+    auto listener = UnixListener::bind(*address, {.remove_stale = true});
+    // Where the look at what is there has failed, it stays.
+    const bool stays = !listener && listener.error() == std::errc::address_in_use;
+    const bool is_excused = stays && world.plan().injected() != 0;
+    if (!is_excused) {
+      (void)world.good(listener, "bind", kListens | Call::k_lstat | Call::k_unlink);
+    }
+    exempt([&] { return ::unlink(path.c_str()); });
+  });
+}
+
 // A listener that takes no more: connecting goes on until its deadline, whatever is reported.
 void connect_in_vain(World& world) {
   UniqueFd listener(require(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));

@@ -175,6 +175,15 @@ int __wrap_stat(const char* path, struct stat* status) {
   return make(Call::k_stat, rearm::test::faults::kOther, [&] { return __real_stat(path, status); });
 }
 
+int __wrap_lstat(const char* path, struct stat* status) {
+  return make(Call::k_lstat, rearm::test::faults::kOther,
+              [&] { return __real_lstat(path, status); });
+}
+
+int __wrap_unlink(const char* path) {
+  return make(Call::k_unlink, rearm::test::faults::kOther, [&] { return __real_unlink(path); });
+}
+
 int __wrap_pipe2(int* fds, int flags) {
   const Entry entry;
   const int result = make(entry.decide(Call::k_pipe2), [&] { return __real_pipe2(fds, flags); });

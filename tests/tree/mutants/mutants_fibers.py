@@ -400,14 +400,10 @@ MUTANTS = [
          ('if (descriptor.read_drained && !descriptor.hang_up_seen.load(kSeqCst)) {',
           'if (descriptor.read_drained) {'),
      ]),
-    ('short-read-of-unix', 'src/net/unix.cc',
+    ('short-read-of-unix', 'src/net/unix_socket.cc',
      'the short-read rule for Unix sockets', [
-         ('fd, FdAccess::kIsSocket);\n'
-          '  if (!adopted) return std::unexpected(adopted.error());\n'
-          '  return UnixStream',
-          'fd, FdAccess::kIsSocket | FdAccess::kShortReadDrains);\n'
-          '  if (!adopted) return std::unexpected(adopted.error());\n'
-          '  return UnixStream'),
+         ('return FdAccess::adopt(runtime, fd, FdAccess::kIsSocket);',
+          'return FdAccess::adopt(runtime, fd, FdAccess::kIsSocket | FdAccess::kShortReadDrains);'),
      ]),
     ('buffers-begun', 'src/net/stream.cc',
      'what a call has left of a buffer is not what the next one begins with', [
@@ -418,6 +414,27 @@ MUTANTS = [
      'the short-read rule for a socket whose options the program has set', [
          ('  FdAccess::stop_short_read_rule(operation);\n',
           ''),
+     ]),
+    ('stale-path-living', 'src/net/unix_socket.cc',
+     'the path of a server that lives is taken over', [
+         ('return result == -ECONNREFUSED;',
+          'return result != 1;'),
+     ]),
+    ('stale-path-file', 'src/net/unix_socket.cc',
+     'a file is taken for a socket that was left', [
+         ('!S_ISSOCK(before.st_mode) || ',
+          ''),
+     ]),
+    ('descriptors-padding', 'src/net/unix_control.cc',
+     'a descriptor comes into the padding behind the room', [
+         ('(CMSG_LEN(descriptors.size_bytes()));\n    }\n    return result_or_errno(::recvmsg',
+          '(CMSG_SPACE(descriptors.size_bytes()));\n    }\n    return result_or_errno(::recvmsg'),
+         ('      if (received.descriptors == into.size()) {\n'
+          '        ::close(number);\n'
+          '        received.descriptors_lost = true;\n'
+          '        continue;\n'
+          '      }\n',
+          '      if (received.descriptors == into.size()) continue;\n'),
      ]),
     ('batch-name-length', 'src/net/datagram.cc',
      'a batch says nothing of the senders', [
