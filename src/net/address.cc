@@ -124,7 +124,7 @@ std::string host_and_port(const sockaddr_in6& native) {
 
 }  // namespace
 
-Result<SocketAddress> SocketAddress::parse(std::string_view text) {
+Result<SocketAddress> SocketAddress::parse(std::string_view text) noexcept {
   if (text.starts_with(kUnixScheme)) return unix_path(text.substr(kUnixScheme.size()));
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::unexpected(Errc::kInvalidArgument);
@@ -139,7 +139,7 @@ Result<SocketAddress> SocketAddress::parse(std::string_view text) {
   return ip(host, *port);
 }
 
-Result<SocketAddress> SocketAddress::ip(std::string_view host, std::uint16_t port) {
+Result<SocketAddress> SocketAddress::ip(std::string_view host, std::uint16_t port) noexcept {
   // C functions would not look beyond a zero byte.
   if (host.find('\0') != std::string_view::npos) return std::unexpected(Errc::kInvalidArgument);
   in_addr v4{};
@@ -169,7 +169,7 @@ SocketAddress SocketAddress::ipv6_loopback(std::uint16_t port) {
 }
 SocketAddress SocketAddress::ipv6_any(std::uint16_t port) { return ipv6(in6addr_any, port, 0); }
 
-Result<SocketAddress> SocketAddress::unix_path(std::string_view path) {
+Result<SocketAddress> SocketAddress::unix_path(std::string_view path) noexcept {
   sockaddr_un native{};
   native.sun_family = AF_UNIX;
   const bool abstract = path.starts_with('@');

@@ -206,9 +206,9 @@ using detail::FdAccess;
 
 // --- Opening and closing. ---
 
-Result<Fd> Fd::adopt(int fd) { return adopt(fd, FdAccess::current_runtime()); }
+Result<Fd> Fd::adopt(int fd) noexcept { return adopt(fd, FdAccess::current_runtime()); }
 
-Result<Fd> Fd::adopt(int fd, Runtime& runtime) {
+Result<Fd> Fd::adopt(int fd, Runtime& runtime) noexcept {
   int type = 0;
   socklen_t size = sizeof(type);
   const bool is_socket = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
@@ -237,7 +237,7 @@ Result<void> Fd::close() noexcept {
   return {};
 }
 
-Result<int> Fd::release(Flags flags) {
+Result<int> Fd::release(Flags flags) noexcept {
   if (descriptor_ == nullptr) return std::unexpected(Errc::kClosed);
   const detail::ChoicesAround choices(detail::act::kLetGo, &descriptor_->fd);
   const auto number = detail::PollerCore::remove(*descriptor_, generation_);
@@ -249,24 +249,24 @@ Result<int> Fd::release(Flags flags) {
 
 // --- Waiting and deadlines. ---
 
-Result<void> Fd::wait_readable(Deadline deadline) {
+Result<void> Fd::wait_readable(Deadline deadline) noexcept {
   return FdAccess::wait_until_ready(*this, Direction::kRead, deadline);
 }
 
-Result<void> Fd::wait_writable(Deadline deadline) {
+Result<void> Fd::wait_writable(Deadline deadline) noexcept {
   return FdAccess::wait_until_ready(*this, Direction::kWrite, deadline);
 }
 
-Result<void> Fd::set_deadline(Deadline deadline) {
+Result<void> Fd::set_deadline(Deadline deadline) noexcept {
   if (const auto set = set_read_deadline(deadline); !set) return set;
   return set_write_deadline(deadline);
 }
 
-Result<void> Fd::set_read_deadline(Deadline deadline) {
+Result<void> Fd::set_read_deadline(Deadline deadline) noexcept {
   return FdAccess::set_deadline(*this, Direction::kRead, deadline);
 }
 
-Result<void> Fd::set_write_deadline(Deadline deadline) {
+Result<void> Fd::set_write_deadline(Deadline deadline) noexcept {
   return FdAccess::set_deadline(*this, Direction::kWrite, deadline);
 }
 

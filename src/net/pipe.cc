@@ -10,9 +10,9 @@ namespace rearm {
 
 using detail::FdAccess;
 
-Result<Pipe> Pipe::create() { return create(FdAccess::current_runtime()); }
+Result<Pipe> Pipe::create() noexcept { return create(FdAccess::current_runtime()); }
 
-Result<Pipe> Pipe::create(Runtime& runtime) {
+Result<Pipe> Pipe::create(Runtime& runtime) noexcept {
   std::array<int, 2> numbers;
   if (const auto error = detail::open_pipe(numbers)) return std::unexpected(error);
   detail::NativeSocket read_number(numbers[0]);

@@ -1,6 +1,7 @@
 // Which calls a kind of descriptor has, and that the others do not compile.
-#include <array>
 #include <concepts>
+#include <span>
+#include <string_view>
 #include <type_traits>
 
 #include <gtest/gtest.h>
@@ -8,6 +9,8 @@
 #include "net/net_fixture.h"
 #include "rearm/net/datagram.h"
 #include "rearm/net/stream.h"
+#include "rearm/net/unix_datagram.h"
+#include "rearm/net/unix_seqpacket.h"
 
 namespace rearm {
 namespace {
@@ -87,6 +90,11 @@ static_assert(kIsHandle<UdpSocket> && Sends<UdpSocket> && HasPeer<UdpSocket>);
 static_assert(HasSocketsCalls<UdpSocket> && std::derived_from<UdpSocket, Datagram>);
 static_assert(!ReadsSomehow<UdpSocket> && !WritesSomehow<UdpSocket> && !ShutsDown<UdpSocket>);
 static_assert(!Accepts<UdpSocket>);
+static_assert(kIsHandle<UnixDatagram> && Sends<UnixDatagram> && !ReadsSomehow<UnixDatagram>);
+static_assert(std::derived_from<UnixDatagram, Datagram> && !ShutsDown<UnixDatagram>);
+static_assert(kIsHandle<UnixSeqpacket> && HasPeer<UnixSeqpacket> && ShutsDown<UnixSeqpacket>);
+static_assert(!ReadsSomehow<UnixSeqpacket> && !WritesSomehow<UnixSeqpacket>);
+static_assert(!Sends<UnixSeqpacket>, "a message on a connection has no address");
 
 // What accepts, and nothing else; it passes for no other kind either.
 template <class T>
@@ -95,6 +103,50 @@ constexpr bool kIsListener =
     !WaitsForRoom<T> && !HasPeer<T> && !ShutsDown<T> && !Sends<T> &&
     std::derived_from<T, Listener> && !std::convertible_to<T&, Fd&>;
 static_assert(kIsListener<TcpListener> && kIsListener<UnixListener>);
+static_assert(kIsListener<UnixSeqpacketListener>);
+
+// What throws nothing says so.
+template <class T>
+concept WaitsQuietly = requires(T t, int number, Runtime& runtime) {
+  { T::adopt(number, runtime) } noexcept;
+  { T::adopt(number) } noexcept;
+  { t.wait_readable(Deadline()) } noexcept;
+  { t.set_deadline(Deadline()) } noexcept;
+  { t.release() } noexcept;
+  { t.close() } noexcept;
+};
+static_assert(WaitsQuietly<Fd> && WaitsQuietly<Stream> && WaitsQuietly<TcpStream>);
+static_assert(WaitsQuietly<TcpListener> && WaitsQuietly<UnixStream> && WaitsQuietly<UnixListener>);
+static_assert(WaitsQuietly<UdpSocket> && WaitsQuietly<UnixDatagram>);
+static_assert(WaitsQuietly<UnixSeqpacket> && WaitsQuietly<UnixSeqpacketListener>);
+template <class T>
+concept MovesBytesQuietly =
+    requires(T t, MutableBuffer in, ConstBuffer out, std::span<const MutableBuffer> ins,
+             std::span<const ConstBuffer> outs) {
+      { t.read_some(in) } noexcept;
+      { t.readv(ins) } noexcept;
+      { t.read_exact(in) } noexcept;
+      { t.write_some(out) } noexcept;
+      { t.writev(outs) } noexcept;
+      { t.write_all(out) } noexcept;
+      { t.write_all(outs) } noexcept;
+      { t.write_all({out, out}) } noexcept;
+    };
+static_assert(MovesBytesQuietly<Stream> && MovesBytesQuietly<TcpStream>);
+template <class T>
+concept SendsQuietly =
+    requires(T t, MutableBuffer in, ConstBuffer out, SocketAddress to,
+             std::span<Datagram::Incoming> ins, std::span<const Datagram::Outgoing> outs) {
+      { t.recv_from(in) } noexcept;
+      { t.send_to(out, to) } noexcept;
+      { t.send(out) } noexcept;
+      { t.recv_batch(ins) } noexcept;
+      { t.send_batch(outs) } noexcept;
+    };
+static_assert(SendsQuietly<UdpSocket> && SendsQuietly<UnixDatagram>);
+static_assert(noexcept(TcpListener().accept()) && noexcept(TcpListener().accept_from()));
+static_assert(noexcept(TcpStream::connect(SocketAddress(), Deadline())));
+static_assert(noexcept(Pipe::create()) && noexcept(SocketAddress::parse(std::string_view())));
 
 // One kind is not made from another.
 static_assert(!std::constructible_from<Stream, Fd> && !std::constructible_from<Stream, UdpSocket>);

@@ -28,11 +28,11 @@ class SocketAddress {
   //   "192.0.2.1:80"   "[2001:db8::1]:80"   "[fe80::1%eth0]:80"
   //   "unix:/run/server.sock"   "unix:@abstract-name" (Linux)
   // Errors: kInvalidArgument.
-  [[nodiscard]] static Result<SocketAddress> parse(std::string_view text);
+  [[nodiscard]] static Result<SocketAddress> parse(std::string_view text) noexcept;
 
   // A numeric IPv4 or IPv6 host (no brackets; a scope after '%' is allowed) and a port.
   // Errors: kInvalidArgument.
-  [[nodiscard]] static Result<SocketAddress> ip(std::string_view host, std::uint16_t port);
+  [[nodiscard]] static Result<SocketAddress> ip(std::string_view host, std::uint16_t port) noexcept;
 
   [[nodiscard]] static SocketAddress ipv4_loopback(std::uint16_t port);
   [[nodiscard]] static SocketAddress ipv4_any(std::uint16_t port);
@@ -41,7 +41,7 @@ class SocketAddress {
 
   // A path in the file system, or with a leading '@' a name in Linux's abstract namespace.
   // Errors: kInvalidArgument (empty, longer than the system takes, or with a zero byte in a path).
-  [[nodiscard]] static Result<SocketAddress> unix_path(std::string_view path);
+  [[nodiscard]] static Result<SocketAddress> unix_path(std::string_view path) noexcept;
 
   // From a struct sockaddr of `size` bytes; longer ones than any of the three families are cut off.
   [[nodiscard]] static SocketAddress from_native(const void* address, std::size_t size) noexcept;
@@ -56,8 +56,8 @@ class SocketAddress {
   // The same but for its port. An address without one (Unix, unspecified) is returned as it is.
   [[nodiscard]] SocketAddress with_port(std::uint16_t port) const noexcept;
   // The IPv4 address that is mapped into an IPv6 one (::ffff:192.0.2.1), as a socket of both
-  // families names its IPv4 peers; any other address as it is. For lists of who may do what, which
-  // should not depend on how the listener was opened.
+  // families names its IPv4 peers; any other address as it is. For lists of permitted
+  // addresses, which should not depend on how the listener was opened.
   [[nodiscard]] SocketAddress unmapped() const noexcept;
   // The index of the interface that an IPv6 address is of (fe80::1%eth0), or 0.
   [[nodiscard]] std::uint32_t scope_id() const noexcept;

@@ -85,24 +85,25 @@ class Fd {
   // Errors: kNotPollable (regular files, directories), kClosed (not open), kInvalidArgument
   // (negative), EEXIST (a runtime or poller of this process has it already), ENOMEM; the kernel's,
   // such as ENOSPC. REQUIRES: without `runtime`, called on a fiber.
-  [[nodiscard]] static Result<Fd> adopt(int fd);
-  [[nodiscard]] static Result<Fd> adopt(int fd, Runtime& runtime);
+  [[nodiscard]] static Result<Fd> adopt(int fd) noexcept;
+  [[nodiscard]] static Result<Fd> adopt(int fd, Runtime& runtime) noexcept;
 
   [[nodiscard]] bool is_open() const noexcept;
 
-  // Returns when a read (an accept), or a write, would not block: at once if that is so now, or
-  // else parks until it is. What is there stays there, and a second call returns at once as well:
-  // poll(2)'s POLLIN and POLLOUT, on every backend. An end and an error count, because they do not
-  // block either. For system calls that this class does not have, and for libraries that do their
-  // own (c-ares, curl, libpq): give them a number of their own (dup) or lend them native_handle().
-  [[nodiscard]] Result<void> wait_readable(Deadline deadline = {});
-  [[nodiscard]] Result<void> wait_writable(Deadline deadline = {});
+  // Returns when a read (an accept), or a write, would not block: at once if it would not block
+  // now, or else parks until then. What is there stays there, and a second call returns at once as
+  // well: poll(2)'s POLLIN and POLLOUT, on every backend. An end and an error count, because they
+  // do not block either. For system calls that this class does not have, and for libraries that do
+  // their own (c-ares, curl, libpq): give them a number of their own (dup) or lend them
+  // native_handle().
+  [[nodiscard]] Result<void> wait_readable(Deadline deadline = {}) noexcept;
+  [[nodiscard]] Result<void> wait_writable(Deadline deadline = {}) noexcept;
 
   // Sets the deadline of operations that are given none, in one direction or both, at any time: an
   // operation that is waiting takes the new one at once. Deadline::never() removes it. Never parks.
-  Result<void> set_deadline(Deadline deadline);
-  Result<void> set_read_deadline(Deadline deadline);
-  Result<void> set_write_deadline(Deadline deadline);
+  Result<void> set_deadline(Deadline deadline) noexcept;
+  Result<void> set_read_deadline(Deadline deadline) noexcept;
+  Result<void> set_write_deadline(Deadline deadline) noexcept;
 
   // Ends every operation in progress with kClosed. Never parks, unless closing the number blocks
   // (SO_LINGER). Errors: kClosed (it already was; nothing happens).
@@ -111,13 +112,13 @@ class Fd {
   // Gives the number back, open, to the caller: non-blocking and close-on-exec, or without those of
   // the two that adopt() has set. Errors: kClosed; kBusy (an operation is in progress).
   enum class Flags { kKeep, kRestore };
-  [[nodiscard]] Result<int> release(Flags flags = Flags::kKeep);
+  [[nodiscard]] Result<int> release(Flags flags = Flags::kKeep) noexcept;
 
   // The descriptor's number, or -1 if closed or if the calling fiber is of another runtime. For
   // what this class does not have: options, other system calls. Do not close the number, and do not
-  // use it while somebody else may close this. A TCP stream whose number has been asked for makes
-  // one system call more for each read: the program may do with the socket what Rearm cannot know
-  // of (TLS in the kernel, SO_RCVLOWAT).
+  // use it while another fiber or thread may close this. A TCP stream whose number has been asked
+  // for makes one system call more for each read: the program may do with the socket what Rearm
+  // cannot know of (TLS in the kernel, SO_RCVLOWAT).
   [[nodiscard]] int native_handle() const noexcept;
 
  private:

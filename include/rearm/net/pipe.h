@@ -11,8 +11,8 @@ struct Pipe {
   Stream write_end;
 
   // For the calling fiber's runtime or the given one. Errors: EMFILE, ENFILE, ENOMEM.
-  [[nodiscard]] static Result<Pipe> create();
-  [[nodiscard]] static Result<Pipe> create(Runtime& runtime);
+  [[nodiscard]] static Result<Pipe> create() noexcept;
+  [[nodiscard]] static Result<Pipe> create(Runtime& runtime) noexcept;
 };
 
 }  // namespace rearm
