@@ -35,6 +35,20 @@ if(REARM_BUILD_SCHED AND NOT TARGET Boost::context)
                       "${_rearm_boost_packages}")
 endif()
 
+# For filters by names of system calls. By its name in a consumer's link, so that the package can be
+# moved: this machine's path of it is not written down.
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND REARM_BUILD_SCHED)
+  find_path(REARM_SECCOMP_INCLUDE seccomp.h)
+  find_library(_rearm_seccomp_file seccomp)
+  mark_as_advanced(REARM_SECCOMP_INCLUDE _rearm_seccomp_file)
+  if(REARM_SECCOMP_INCLUDE AND _rearm_seccomp_file)
+    set(REARM_SECCOMP_LIBRARY seccomp)
+  else()
+    message(STATUS "libseccomp not found (Debian and Ubuntu: libseccomp-dev): "
+                   "seccomp filters by name say that they are not supported")
+  endif()
+endif()
+
 if(PROJECT_IS_TOP_LEVEL AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
   find_program(REARM_CCACHE ccache)
   mark_as_advanced(REARM_CCACHE)

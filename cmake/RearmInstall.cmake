@@ -10,7 +10,7 @@ set(_rearm_cmake_dir "${CMAKE_INSTALL_LIBDIR}/cmake/rearm")
 install(TARGETS rearm_base rearm_poller EXPORT rearm-poller-targets FILE_SET HEADERS)
 install(EXPORT rearm-poller-targets NAMESPACE rearm:: DESTINATION "${_rearm_cmake_dir}")
 if(REARM_BUILD_SCHED)
-  install(TARGETS rearm_sched rearm_net rearm_testing rearm_rearm
+  install(TARGETS rearm_sched rearm_net rearm_os rearm_testing rearm_rearm
           EXPORT rearm-fiber-targets FILE_SET HEADERS)
   install(EXPORT rearm-fiber-targets NAMESPACE rearm:: DESTINATION "${_rearm_cmake_dir}")
 endif()
@@ -30,6 +30,9 @@ install(
 # A static archive does not know what it needs, so its users must be told; a shared library does,
 # and there only `pkg-config --static` has to say it.
 list(TRANSFORM REARM_SOCKET_LIBRARIES PREPEND " -l" OUTPUT_VARIABLE _rearm_pc_libs)
+if(REARM_SECCOMP_LIBRARY)
+  list(APPEND _rearm_pc_libs " -l${REARM_SECCOMP_LIBRARY}")
+endif()
 string(CONCAT _rearm_pc_libs "-lboost_context" ${_rearm_pc_libs})
 if(BUILD_SHARED_LIBS)
   set(REARM_PC_LIBS "")

@@ -50,4 +50,7 @@ template <class N>
   return {static_cast<int>(-result), std::system_category()};
 }
 
+// The error of a call that has just failed, on this thread.
+[[nodiscard]] inline std::error_code last_error() noexcept { return error_of(-current_errno()); }
+
 }  // namespace rearm::detail

@@ -34,7 +34,7 @@
 //
 // Not recognised: a BPF program that redirects data into the socket (sockmap) after it was adopted.
 //
-// Who may call. The room net only.
+// Who may call. The room net, and os for the ends of pipes that it opens.
 #pragma once
 
 #include <cerrno>

@@ -5,9 +5,10 @@ place). EQUIVALENT says of some why nobody can tell them from the original.
 """
 
 from mutants_fibers import MUTANTS as OF_FIBERS
+from mutants_os import MUTANTS as OF_OS
 from mutants_poller import MUTANTS as OF_POLLER
 
-MUTANTS = OF_POLLER + OF_FIBERS
+MUTANTS = OF_POLLER + OF_FIBERS + OF_OS
 
 
 # What no guarantee forbids and so no test must notice, and why.

@@ -45,6 +45,7 @@ SCHED_SUITES = ("sched/sched_test", "net/lateness_test", "sched/sched_stress_tes
 NET_SUITES = ("net/net_test", "net/net_stress_test")
 FAULTS = ("kit/faults/faults_test", "kit/faults/memory_test")
 TESTING = ("testing/testing_test",)
+OS_SUITES = ("os/os_test",)
 # What only `scripts/test --all` runs in an uninstrumented build.
 RACES = tuple(f"kit/race/{name}_race_test" for name in ("wait", "close", "report", "wake"))
 
@@ -53,6 +54,8 @@ def stages_for(path):
     """Groups of suites; the next one is built only for a mutant that survives."""
     if path.startswith(("src/testing/", "src/sched/control")):
         return [TESTING]
+    if path.startswith("src/os/"):
+        return [OS_SUITES]
     if path.startswith("src/net/"):
         return [FAULTS, NET_SUITES]
     if path.startswith("src/sched/") or path == "src/base/run_state.h":

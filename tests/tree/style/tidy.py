@@ -25,7 +25,7 @@ BELOW = {
     "poller": {"base", "poller"},
     "sched": {"base", "poller", "sched"},
     "net": {"base", "poller", "sched", "net"},
-    "os": {"base", "poller", "sched", "os"},
+    "os": {"base", "poller", "sched", "net", "os"},
     "testing": {"base", "poller", "sched", "testing"},
 }
 
