@@ -1,0 +1,2 @@
+// The smallest program, linked statically, for bench_spawn.
+int main() { return 0; }
