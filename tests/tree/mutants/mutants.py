@@ -5,10 +5,11 @@ place). EQUIVALENT says of some why nobody can tell them from the original.
 """
 
 from mutants_fibers import MUTANTS as OF_FIBERS
+from mutants_net import MUTANTS as OF_NET
 from mutants_os import MUTANTS as OF_OS
 from mutants_poller import MUTANTS as OF_POLLER
 
-MUTANTS = OF_POLLER + OF_FIBERS + OF_OS
+MUTANTS = OF_POLLER + OF_FIBERS + OF_NET + OF_OS
 
 
 # What no guarantee forbids and so no test must notice, and why.
