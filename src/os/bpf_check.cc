@@ -92,13 +92,13 @@ constexpr std::uint16_t kOperationMask = 0xf0;
 
 using Value = std::optional<std::uint32_t>;  // Nothing: not known.
 
-struct State {
+struct BpfState {
   bool is_reached = false;
   Value accumulator;
   Value index;
   std::array<Value, kCells> cells;
 
-  void join(const State& other) {
+  void join(const BpfState& other) {
     if (!is_reached) {
       *this = other;
       is_reached = true;
@@ -159,7 +159,7 @@ constexpr bool kKnowsExecve = false;
 }
 
 // What the straight-line instruction makes of the state.
-void step(State& state, const Instruction& one) {
+void step(BpfState& state, const Instruction& one) {
   if (is_arithmetic(one.code)) {
     const Value operand = (one.code & kByIndex) != 0 ? state.index : Value(one.operand);
     state.accumulator = state.accumulator && operand
@@ -215,12 +215,12 @@ std::string fault_of(std::span<const Instruction> program) {
 // Jumps go forward only, so one pass knows of each instruction all that can come before it.
 bool may_execute(std::span<const Instruction> program) {
   if (!kKnowsExecve) return true;
-  std::vector<State> before(program.size());
+  std::vector<BpfState> before(program.size());
   before[0].is_reached = true;
   before[0].accumulator = 0;
   before[0].index = 0;
   for (std::size_t i = 0; i < program.size(); ++i) {
-    State state = before[i];
+    BpfState state = before[i];
     if (!state.is_reached) continue;
     const Instruction& one = program[i];
     if (one.code == kReturn || one.code == kReturnAccumulator) {

@@ -25,7 +25,7 @@ struct Group {
 };
 
 // Where a hierarchy is mounted, and which of its groups is seen there.
-struct Mount {
+struct CgroupMount {
   std::string root;
   std::string point;
 };
@@ -79,10 +79,10 @@ std::string unescaped(const std::string& text) {
 
 // A line of /proc/self/mountinfo: "ID PARENT DEVICE ROOT POINT OPTIONS FIELDS... - TYPE SOURCE
 // OPTIONS", if it is a mount of such a hierarchy.
-std::optional<Mount> parse_mount(const std::string& line, Version version) {
+std::optional<CgroupMount> parse_mount(const std::string& line, Version version) {
   std::istringstream words(line);
   std::string skipped;
-  Mount mount;
+  CgroupMount mount;
   words >> skipped >> skipped >> skipped >> mount.root >> mount.point;
   while (words >> skipped && skipped != "-") {
   }
@@ -92,7 +92,7 @@ std::optional<Mount> parse_mount(const std::string& line, Version version) {
   const bool fits =
       version == Version::kTwo ? type == "cgroup2" : type == "cgroup" && lists(options, "cpu");
   if (!fits) return std::nullopt;
-  return Mount{unescaped(mount.root), unescaped(mount.point)};
+  return CgroupMount{unescaped(mount.root), unescaped(mount.point)};
 }
 
 // The group's folder below the mount's root: "" or "/a/b". A group that is not below it, as where

@@ -53,8 +53,11 @@ PLAIN = re.compile(
 THREAD_START = "_ZNSt6thread15_M_start_thread"
 CXX_CALLS = re.compile(r"_Z\w*(filesystem|basic_[io]?f?stream|basic_filebuf|random_device|"
                        r"this_thread|jthread)")
-# Of those, what writes into a stream that the program has opened.
-CXX_TEXT = re.compile(r"_ZStls\w*basic_ostream\w*")
+# Of those, what writes into a stream that the program has opened; and the files of /proc and of the
+# cgroup that a runtime without a number of workers reads: what cannot be read sets no limit
+# (sched/usable_processors.h).
+CXX_TEXT = re.compile(r"_ZStls\w*basic_ostream\w*|_ZNSt14basic_ifstreamI\w*(C1|D1)E\w*|"
+                      r"_ZSt(7getline|rs)I\w*basic_istream\w*")
 
 
 def listed(text):
