@@ -187,12 +187,14 @@ Result<void> TcpStream::set_keep_alive(bool on) noexcept {
 
 Result<void> TcpStream::set_keep_alive(const KeepAlive& times) noexcept {
   std::optional<int> idle;
-  std::optional<int> interval;
-  if (times.idle && !(idle = count_of(*times.idle, 1))) {
-    return std::unexpected(Errc::kInvalidArgument);
+  if (times.idle) {
+    idle = count_of(*times.idle, 1);
+    if (!idle) return std::unexpected(Errc::kInvalidArgument);
   }
-  if (times.interval && !(interval = count_of(*times.interval, 1))) {
-    return std::unexpected(Errc::kInvalidArgument);
+  std::optional<int> interval;
+  if (times.interval) {
+    interval = count_of(*times.interval, 1);
+    if (!interval) return std::unexpected(Errc::kInvalidArgument);
   }
   if (times.count && *times.count < 1) return std::unexpected(Errc::kInvalidArgument);
   const auto refine = [](std::error_code error) {

@@ -284,15 +284,12 @@ REARM_IN_CHILD long await(Plan& plan, int fd) {
 REARM_IN_CHILD long execute(Plan& plan) {
   long kept = -ENOENT;
   for (const char* const* program = plan.programs; *program != nullptr; ++program) {
-    const long result = call(plan, SYS_execve, pointer(*program), pointer(plan.arguments),
-                             pointer(plan.environment));
-    if (result == -EACCES) {
-      kept = result;
-    } else if (result != -ENOENT && result != -ENOTDIR) {
-      return result;
-    } else if (kept == -ENOENT) {
-      kept = result;
-    }
+    const long result =
+        call(plan, SYS_execve, pointer(*program), pointer(static_cast<const void*>(plan.arguments)),
+             pointer(static_cast<const void*>(plan.environment)));
+    if (result != -EACCES && result != -ENOENT && result != -ENOTDIR) return result;
+    // One that may not be executed tells more than those that are not there.
+    if (result == -EACCES || kept == -ENOENT) kept = result;
   }
   return kept;
 }

@@ -23,7 +23,7 @@ void count_alone(Atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
 
 }  // namespace
 
-const RunState PollerCore::kNoRuntime;
+const RunState PollerCore::no_runtime_;
 
 Result<std::unique_ptr<PollerCore>> PollerCore::open(std::string_view backend,
                                                      const RunState& run) {

@@ -39,8 +39,8 @@ class PollerCore {
   // These two throw std::bad_alloc; see Poller::open() and Runtime::Runtime().
   // `run` is that of the runtime whose poller it is, and outlives it.
   [[nodiscard]] static Result<std::unique_ptr<PollerCore>> open(std::string_view backend,
-                                                                const RunState& run = kNoRuntime);
-  explicit PollerCore(std::unique_ptr<Backend> backend, const RunState& run = kNoRuntime);
+                                                                const RunState& run = no_runtime_);
+  explicit PollerCore(std::unique_ptr<Backend> backend, const RunState& run = no_runtime_);
   PollerCore(const PollerCore&) = delete;
   PollerCore& operator=(const PollerCore&) = delete;
   ~PollerCore();
@@ -111,7 +111,7 @@ class PollerCore {
   static void finish(Descriptor& descriptor);
 
   // Of a poller without a runtime.
-  static const RunState kNoRuntime;
+  static const RunState no_runtime_;
 
   DescriptorTable& table_;
   const std::uint32_t forks_ = DescriptorTable::forks();

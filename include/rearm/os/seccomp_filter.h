@@ -31,20 +31,28 @@ namespace rearm {
 // What the kernel does with a call.
 class SeccompAction {
  public:
-  [[nodiscard]] static constexpr SeccompAction allow() noexcept { return {0x7fff0000U}; }
+  [[nodiscard]] static constexpr SeccompAction allow() noexcept {
+    return SeccompAction(0x7fff0000U);
+  }
   // Allows it, and has the kernel log it.
-  [[nodiscard]] static constexpr SeccompAction log() noexcept { return {0x7ffc0000U}; }
-  [[nodiscard]] static constexpr SeccompAction kill_process() noexcept { return {0x80000000U}; }
-  [[nodiscard]] static constexpr SeccompAction kill_thread() noexcept { return {0x00000000U}; }
+  [[nodiscard]] static constexpr SeccompAction log() noexcept { return SeccompAction(0x7ffc0000U); }
+  [[nodiscard]] static constexpr SeccompAction kill_process() noexcept {
+    return SeccompAction(0x80000000U);
+  }
+  [[nodiscard]] static constexpr SeccompAction kill_thread() noexcept {
+    return SeccompAction(0x00000000U);
+  }
   // The call fails with this errno, 0 to 4095.
   [[nodiscard]] static constexpr SeccompAction error(int number) noexcept {
-    return {0x00050000U | (static_cast<std::uint32_t>(number) & 0xffffU)};
+    return SeccompAction(0x00050000U | (static_cast<std::uint32_t>(number) & 0xffffU));
   }
   // SIGSYS, which the program may handle.
-  [[nodiscard]] static constexpr SeccompAction trap() noexcept { return {0x00030000U}; }
+  [[nodiscard]] static constexpr SeccompAction trap() noexcept {
+    return SeccompAction(0x00030000U);
+  }
   // An event for a tracer; ENOSYS where there is none.
   [[nodiscard]] static constexpr SeccompAction trace(std::uint16_t data) noexcept {
-    return {0x7ff00000U | data};
+    return SeccompAction(0x7ff00000U | data);
   }
 
   // As the kernel has it: SECCOMP_RET_….
@@ -52,7 +60,7 @@ class SeccompAction {
   [[nodiscard]] friend constexpr bool operator==(SeccompAction, SeccompAction) noexcept = default;
 
  private:
-  constexpr SeccompAction(std::uint32_t value) noexcept : value_(value) {}
+  explicit constexpr SeccompAction(std::uint32_t value) noexcept : value_(value) {}
   std::uint32_t value_;
 };
 

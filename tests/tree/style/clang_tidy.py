@@ -30,8 +30,12 @@ def compile_commands(root, build, directories):
     first = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["file"])
-        # The unit of a room is written by CMake, into the room's place in the build.
-        home = build if path.is_relative_to(build) else root
+        home = root
+        if path.is_relative_to(build):
+            # Of what CMake writes, the units of rooms, in the room's place in the build.
+            if path.parent.name != "Unity":
+                continue
+            home = build
         if path.is_relative_to(home) and path.relative_to(home).parts[0] in directories:
             first.setdefault(entry["file"], entry)
     return list(first.values())
