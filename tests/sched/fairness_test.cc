@@ -188,7 +188,7 @@ TEST_F(StealingTest, TheNextSlotOfAWorkerThatStandsStillIsTaken) {
 // Whoever leaves the kernel for a fiber that ran long the last time hands the poll turn on. Without
 // the monitor, which would see to it, late.
 TEST_F(StealingTest, TheTurnToPollIsHandedOnBeforeAFiberThatRunsLong) {
-  constexpr int kRounds = 10;
+  constexpr int kRounds = 20;
   run([&] {
     runtime().scheduler().monitor().stop();
     std::atomic<bool> stop{false};
@@ -200,10 +200,12 @@ TEST_F(StealingTest, TheTurnToPollIsHandedOnBeforeAFiberThatRunsLong) {
       }
     });
     auto hog = spawn([&] {
+      // One for each worker to notice that runs are long, and one to see whose.
+      constexpr int kLongRuns = 3;
+      int long_runs = 0;
       for (int round = 0; round < kRounds; ++round) {
         EXPECT_TRUE(this_fiber::sleep_for(2ms));
-        // It is not known before it has run alone, and long.
-        const bool is_known = round >= 3;
+        const bool is_known = long_runs >= kLongRuns;
         const auto patience = is_known ? test::kPatience : Clock::duration(20ms);
         const int before = naps.load();
         const auto start = Clock::now();
@@ -211,6 +213,7 @@ TEST_F(StealingTest, TheTurnToPollIsHandedOnBeforeAFiberThatRunsLong) {
         }
         EXPECT_TRUE(naps.load() != before || !is_known) << "round " << round;
         if (is_known && naps.load() == before) break;
+        long_runs = test::since(start) >= 1ms ? long_runs + 1 : 0;  // Several slices.
       }
       stop.store(true);
     });
