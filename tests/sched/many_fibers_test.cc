@@ -113,8 +113,8 @@ class BurstTest : public test::WorkersTest {
   static constexpr int kBurst = 5'000;
 
   void SetUp() override {
+    test::WorkersTest::SetUp();  // In any case: TearDown() looks for leaks since.
     if (test::kSanitized) GTEST_SKIP() << "a sanitizer's own memory hides that of stacks";
-    test::WorkersTest::SetUp();
   }
 };
 
