@@ -241,19 +241,19 @@ TEST_F(BudgetTest, OneLongReadGivesWay) {
     Pipe pipe = Pipe::create().value();
     const std::size_t packets = 6 * Runtime::Options().budget;
     int turns = 0;
-    bool stop = false;
+    std::atomic<bool> stop{false};
     // In packet mode a read ends where a write did.
     const int number = pipe.write_end.native_handle();
     ASSERT_EQ(::fcntl(number, F_SETFL, O_DIRECT | O_NONBLOCK), 0);
     ASSERT_GE(::fcntl(number, F_SETPIPE_SZ, packets * 4096), 0);
     for (std::size_t i = 0; i < packets; ++i) ASSERT_EQ(::write(number, "x", 1), 1);
     auto yielder = spawn([&] {
-      for (; !stop; ++turns) this_fiber::yield();
+      for (; !stop.load(); ++turns) this_fiber::yield();
     });
     std::vector<char> bytes(packets);
     EXPECT_TRUE(pipe.read_end.read_exact(bytes));
     EXPECT_GE(turns, static_cast<int>(packets) / budget_ - 1);
-    stop = true;
+    stop.store(true);
     yielder.join();
   });
 }
