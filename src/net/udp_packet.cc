@@ -35,13 +35,14 @@ constexpr bool kHasIpv6Info = false;
 #endif
 
 template <class Value>
-Value data_of(const cmsghdr& header) {
+Value data_of(cmsghdr& header) {
   Value value;
   std::memcpy(&value, CMSG_DATA(&header), sizeof(value));
   return value;
 }
 
-void read_control(msghdr& message, UdpSocket::Packet& packet) {
+// Some systems say nothing of a packet.
+void read_control(msghdr& message, [[maybe_unused]] UdpSocket::Packet& packet) {
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
 #if defined(__linux__)

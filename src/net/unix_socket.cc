@@ -93,15 +93,16 @@ Result<Fd> adopt_unix(Runtime& runtime, int fd, int type) {
 Result<std::pair<Fd, Fd>> unix_pair(Runtime& runtime, int type) {
   int numbers[2];
 #if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
-  constexpr int kFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+  constexpr int kPairFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 #else
-  constexpr int kFlags = 0;
+  constexpr int kPairFlags = 0;
 #endif
-  const int made = system_call([&] { return ::socketpair(AF_UNIX, type | kFlags, 0, numbers); });
+  const int made =
+      system_call([&] { return ::socketpair(AF_UNIX, type | kPairFlags, 0, numbers); });
   if (made != 0) return std::unexpected(type_error(error_of(made)));
   NativeSocket first_number(numbers[0]);
   NativeSocket second_number(numbers[1]);
-  if constexpr (kFlags == 0) {
+  if constexpr (kPairFlags == 0) {
     for (const int number : numbers) {
       if (const auto error = make_nonblocking_cloexec(number)) return std::unexpected(error);
     }
