@@ -17,6 +17,7 @@
 #include <exception>
 #include <functional>
 #include <iostream>
+#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -115,9 +116,18 @@ class Server {
       limit_.give();
       if (stream) continue;
       if (!rearm::is_transient(stream.error())) return;  // Closed by stop().
-      std::cerr << name_ << ": accept: " << rearm::to_string(stream.error()) << '\n';
+      say_why(stream.error());
       // Out of descriptors, for example: some will be back.
       if (!rearm::this_fiber::sleep_for(std::chrono::milliseconds(100))) return;
+    }
+  }
+
+  // A sentence takes memory. Where that is what accept() lacked, it is the number that is said.
+  void say_why(const std::error_code& error) const {
+    try {
+      std::cerr << name_ << ": accept: " << rearm::to_string(error) << '\n';
+    } catch (const std::bad_alloc&) {
+      std::cerr << error << '\n';
     }
   }
 

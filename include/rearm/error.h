@@ -72,7 +72,8 @@ using Result = std::expected<T, std::error_code>;
 [[nodiscard]] std::string_view name(Errc code) noexcept;
 
 // A sentence and the code's name: "timed out (kTimedOut)", "Address already in use (errno 98)".
-// Takes an Errc, too. format.h has std::format.
+// Takes an Errc, too. format.h has std::format. Throws std::bad_alloc: where memory may be what the
+// call lacked, write the code itself (`stream << error`), which takes none.
 [[nodiscard]] std::string to_string(std::error_code error);
 std::ostream& operator<<(std::ostream& out, Errc code);
 

@@ -2,8 +2,10 @@
 
 import http.client
 import re
+import resource
 import signal
 import socket
+import sys
 import time
 
 import example
@@ -238,6 +240,24 @@ class HttpServer(example.ExampleTest):
     def test_it_survives_without_memory_for_stacks(self):
         self.check_survives_without_stacks(self.asks)
 
+    def test_it_goes_on_where_no_memory_is_left_to_say_what_is_wrong(self):
+        self.skip_where_memory_is_shared()
+        server = self.start(0, preload=without_memory)
+        clients = [self.connect(server)]
+        self.assertTrue(self.asks(clients[0]))
+        # Without memory, and without descriptors: accept() fails again and again.
+        numbers = server.open_fds()
+        resource.prlimit(server.child.pid, resource.RLIMIT_NOFILE, (numbers, 1024))
+        server.child.send_signal(signal.SIGUSR1)
+        clients.append(self.connect(server))
+        example.eventually(lambda: "accept" in server.said(), "what is wrong is said")
+        self.assertIsNone(server.child.poll(), server.said())
+        server.child.send_signal(signal.SIGUSR2)
+        resource.prlimit(server.child.pid, resource.RLIMIT_NOFILE, (1024, 1024))
+        self.assertTrue(self.asks(clients[1]))
+        for client in clients:
+            client.close()
+
     def test_a_signal_ends_it_when_the_connections_have_ended(self):
         self.check_stops(self.asks, 0)
 
@@ -256,5 +276,8 @@ class HttpServer(example.ExampleTest):
         self.assertEqual(server.wait(), 0, server.said())
 
 
+without_memory = ""
+
 if __name__ == "__main__":
+    without_memory = sys.argv.pop(2)
     example.main()
