@@ -23,6 +23,7 @@
 #include "rearm/fiber.h"
 #include "rearm/net/pipe.h"
 #include "rearm/runtime.h"
+#include "sched/runtime_fixture.h"
 
 namespace rearm {
 namespace {
@@ -106,8 +107,10 @@ TEST_F(LatenessTest, ATimerWaitsSoBehindManyToo) {
   run_beside(100, 1ms, [&] { EXPECT_LE(worst_sleep(100), kSlice + 1ms); });
 }
 
-TEST_F(LatenessTest, ATimerWaitsSoBehindTenThousand) {
-  run_beside(10'000, 10us, [&] { EXPECT_LE(worst_sleep(20), kSlice + kUnread + 10us); });
+// ThreadSanitizer takes each fiber for a thread, and knows no more than 8,128.
+TEST_F(LatenessTest, ATimerWaitsSoBehindThousands) {
+  run_beside(test::kSanitized ? 2'000 : 10'000, 10us,
+             [&] { EXPECT_LE(worst_sleep(20), kSlice + kUnread + 10us); });
 }
 
 TEST_F(LatenessTest, AReportWaitsForASliceAndTheFiberThatRuns) {
