@@ -10,6 +10,8 @@
 //   ServeOptions::drain is cancelled: every wait of its handler ends with Errc::kCancelled.
 #pragma once
 
+#include <signal.h>
+
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -23,7 +25,6 @@
 #include <utility>
 
 #include "rearm/rearm.h"
-#include "stop_signals.h"
 
 struct ServeOptions {
   std::size_t max_connections = 10'000;
@@ -168,16 +169,18 @@ inline void say_goodbye(rearm::TcpStream& stream) {
 inline int serve(const std::string& name, const std::string& address, const ServeOptions& options,
                  Server::Handler handler) try {
   rearm::Runtime runtime;
+  auto signals = rearm::or_throw(rearm::SignalSet::open({SIGTERM, SIGINT}, runtime), "signals");
   Server server(name, options, std::move(handler));  // Outlives the fibers of its connections.
   runtime.run([&] {
     server.open(address);
-    StopSignals signals;
     std::cout << "listening on " << server.address() << std::endl;
     auto stopper = rearm::spawn([&] {
-      if (signals.wait()) server.stop();
+      if (!signals.wait()) return;
+      (void)signals.close();  // A second one does not wait.
+      server.stop();
     });
     server.run();
-    signals.close();
+    (void)signals.close();
     stopper.join();
   });
   return 0;

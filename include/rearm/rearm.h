@@ -21,6 +21,7 @@
 #include "rearm/os/command.h"
 #include "rearm/os/id_map.h"
 #include "rearm/os/seccomp_filter.h"
+#include "rearm/os/signal_set.h"
 #include "rearm/os/step_error.h"
 #include "rearm/os/user_namespace.h"
 #include "rearm/poller.h"

@@ -1,7 +1,8 @@
 // The echo server, word for word, in a program that can be told to stop: SIGTERM and SIGINT become
 // Runtime::request_stop(). So its loops can be seen to end, although the example itself leaves the
 // signals to the system.
-#include "../../examples/stop_signals.h"
+#include <signal.h>
+
 #include "rearm/rearm.h"
 
 namespace rearm {
@@ -10,13 +11,15 @@ class StoppableRuntime : public Runtime {
  public:
   template <class F>
   void run(F&& function) {
+    auto signals = or_throw(SignalSet::open({SIGTERM, SIGINT}, *this), "signals");
     Runtime::run([&] {
-      StopSignals signals;
       auto stopper = rearm::spawn([&] {
-        if (signals.wait()) request_stop();
+        if (!signals.wait()) return;
+        (void)signals.close();
+        request_stop();
       });
       function();
-      signals.close();
+      (void)signals.close();
       stopper.join();
     });
   }
