@@ -2,7 +2,7 @@
 """Runs the benchmarks, prints tables, and says which numbers to reach are reached.
 
 usage: bench/run.py NAME... [options], NAME one of micro, echo, memory, idle, fairness,
-servers, demo, all.
+instructions, servers, demo, all.
 See bench/README.md for what each measures and how to read it.
 """
 
@@ -15,11 +15,12 @@ import time
 
 sys.dont_write_bytecode = True
 
-from harness import children, fairness, machine, measure, micro, plot, report, servers  # noqa: E402
+from harness import (  # noqa: E402
+    children, fairness, instructions, machine, measure, micro, plot, report, servers)
 from harness.children import BenchError  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-NAMES = ("micro", "echo", "memory", "idle", "fairness", "servers", "demo")
+NAMES = ("micro", "echo", "memory", "idle", "fairness", "instructions", "servers", "demo")
 ECHO_CONNECTIONS = (1, 64, 1000, 8000)
 ECHO_MESSAGE_BYTES = (64, 4096)
 DEMO_CONNECTIONS = (1, 64, 1000)
@@ -37,6 +38,7 @@ def open_files(options):
         "echo": options.connections or ECHO_CONNECTIONS,
         "idle": [IDLE_ACTIVE + IDLE_CONNECTIONS],
         "fairness": [64],
+        "instructions": [1000],
         "memory": (options.connections or [MEMORY_CONNECTIONS])[-1:],
         "servers": [2 * servers.CONNECTIONS],
         "demo": options.connections or DEMO_CONNECTIONS,
@@ -229,6 +231,24 @@ class Runner:
                   fairness.rows(results))
         fairness.check(self.report, results)
 
+    def instructions(self):
+        say(f"  {len(instructions.ACTS)} acts under Valgrind")
+        results = instructions.run(self.program("bench/bench_instructions"))
+        record = instructions.read_record()
+        for act, result in results.items():
+            self.report.records.append({"bench": "instructions", "act": act, **result})
+        say_table("instructions: executed by the server an act, not by the kernel",
+                  instructions.HEAD, instructions.rows(results, record))
+        for function, count in results["echo_64"]["functions"].items():
+            say(f"  {count:7.1f}  {instructions.short(function)}")
+        tools = instructions.tools(self.report.machine["compiler"])
+        if self.options.record:
+            instructions.write_record(results, tools)
+            say(f"  recorded: {instructions.RECORD}")
+        elif tools != record["tools"]:
+            say(f"  the record is of {record['tools']}, which is another count")
+        instructions.check(self.report, results)
+
     def servers(self):
         """The example servers beside redis-server, nginx and haproxy."""
         cpus = machine.split_cpus(1)
@@ -277,8 +297,8 @@ class Runner:
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", metavar="NAME", choices=(*NAMES, "all"),
-                        help="micro, echo, memory, idle, fairness, servers, demo, or all "
-                             "(without the last two)")
+                        help="micro, echo, memory, idle, fairness, instructions, servers, demo, "
+                             "or all (without the last three)")
     parser.add_argument("--json", metavar="FILE", help="write the records")
     parser.add_argument("--plot", metavar="FILE",
                         help="write a plot of every bench that ran, .svg or .png")
@@ -291,6 +311,8 @@ def parse_arguments():
                         help="of our server and of micro (the default of this system); "
                              "with poll the rival is raw poll")
     parser.add_argument("--build", default=ROOT / "build/bench", help="directory (build/bench)")
+    parser.add_argument("--record", action="store_true",
+                        help="instructions: what is counted becomes what changes are held against")
     parser.add_argument("--against-itself", action="store_true",
                         help="the rival against itself: the noise of this machine")
     options = parser.parse_args()
