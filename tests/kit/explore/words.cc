@@ -16,7 +16,7 @@ struct Kind {
 };
 
 constexpr std::array kKinds = {
-    Kind{"wait", &make_wait_program, "park park2 publish withdraw close"},
+    Kind{"wait", &make_wait_program, "park park2 publish end withdraw close"},
     Kind{"life", &make_life_program, "reader shared close remove"},
     Kind{"queue", &make_queue_program, "owner swapper thief"},
     Kind{"idle", &make_idle_program, "sleeper maker finisher"},
@@ -27,11 +27,12 @@ constexpr std::array kKinds = {
     Kind{"words", &make_words_program, "choose publish publish2 shut expire"},
     Kind{"stop", &make_stop_program, "wait request publish"},
     Kind{"runs", &make_runs_program, "runner stop"},
+    Kind{"monitor", &make_monitor_program, "monitor worker"},
     Kind{"turn", &make_turn_program, "holder inject timer"},
-    Kind{"workers", &make_worker_program, "worker last spawn publish report drop late"},
+    Kind{"workers", &make_worker_program, "worker last spawn publish report stop hurry drop late"},
 };
 
-constexpr std::array<std::string_view, 75> kScenarios = {
+constexpr std::array<std::string_view, 84> kScenarios = {
     "wait/park+publish",
     "wait/park+publish+publish",
     "wait/park+publish+withdraw",
@@ -44,6 +45,9 @@ constexpr std::array<std::string_view, 75> kScenarios = {
     "wait/park2+publish+close",
     "wait/park+publish+publish+withdraw",
     "wait/park+publish+withdraw+close",
+    "wait/park+end",
+    "wait/park+end+withdraw",
+    "wait/park+end+close",
     "life/reader+reader+close",
     "life/reader+shared+close",
     "life/reader+close+close",
@@ -90,6 +94,8 @@ constexpr std::array<std::string_view, 75> kScenarios = {
     "stop/wait+request+request",
     "runs/runner",
     "runs/runner+stop",
+    "monitor/monitor+worker",
+    "monitor/monitor+worker+worker",
     "turn/holder+inject",
     "turn/holder+timer",
     "turn/holder+holder+inject",
@@ -104,7 +110,11 @@ constexpr std::array<std::string_view, 75> kScenarios = {
     "workers/worker+report",
     "workers/worker+drop",
     "workers/worker+late",
+    "workers/worker+stop",
+    "workers/worker+hurry",
     "workers/last+publish",
+    "workers/last+stop",
+    "workers/last+hurry",
     "workers/worker+worker+report",
     "workers/worker+worker+late",
 };

@@ -3,7 +3,8 @@
 // queue: names such as queue/owner+thief. Actors: owner (pushes five into a ring of four, then pops
 // all), swapper (uses the next-slot, too), thief (steals into a queue of its own, or
 // from the next-slot, twice, and pops).
-// Every fiber must come out exactly once. The indices begin shortly before they wrap.
+// Every fiber must come out exactly once, and a ring that has room must take it. The indices begin
+// shortly before they wrap.
 //
 // idle: names such as idle/sleeper+maker. Actors: sleeper (announces itself, looks once more,
 // sleeps, and takes work until it has found some), maker (makes one piece of work and wakes one),
@@ -109,12 +110,17 @@ class QueueProgram final : public WordProgram<QueueThings> {
  private:
   void push(int number) {
     things().pushed[static_cast<std::size_t>(number)] = true;
-    if (!things().queues[0].push(things().fiber(number))) take(things().fiber(number));
+    if (things().queues[0].push(things().fiber(number))) return;
+    // Nobody but the owner pushes, so there is room for four at least.
+    if (number < 4) violation("queue", "it has room, and says that it is full");
+    take(things().fiber(number));
   }
   void push_next(int number) {
     things().pushed[static_cast<std::size_t>(number)] = true;
     if (Fiber* const displaced = things().queues[0].push_next(things().fiber(number))) {
-      if (!things().queues[0].push(*displaced)) take(*displaced);
+      if (!things().queues[0].push(*displaced)) {
+        violation("queue", "it has room, and says that it is full");
+      }
     }
   }
   void take(Fiber& fiber) {

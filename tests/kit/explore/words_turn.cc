@@ -8,28 +8,32 @@
 // workers: names such as workers/worker+worker+spawn. Actors: worker (the real Worker::run, with
 // real fibers on stacks of their own), publish (a plain thread that ends the first fiber's wait),
 // spawn (the same, after it has spawned a fiber that spawns another), report (the first fiber reads
-// from a descriptor, and this makes it readable), last (a worker that destroys the runtime when it
-// comes home; nobody may touch it then), drop (drops the handle of a fiber that has a result), late
-// (spawns a fiber that waits, and ends its wait, while the run may be ending). Without publish,
-// spawn and report the first fiber spawns one that ends its wait. All workers must come home when
-// the last fiber has ended.
+// from a descriptor, and this makes it readable), stop and hurry (the same, and this asks the
+// runtime to stop, or ends the wait once it has begun by a deadline that has passed), last (a
+// worker that destroys the runtime when it comes home; nobody may touch it then, or be inside of a
+// descriptor), drop (drops the handle of a fiber that has a result), late (spawns a fiber that
+// waits, and ends its wait, while the run may be ending). Without publish, spawn and a read the
+// first fiber spawns one that ends its wait. All workers must come home when the last fiber has
+// ended.
 //
 // runs: names such as runs/runner+stop. Actors: runner (Runtime::run() twice, with one worker; the
 // second run reads from a descriptor), stop (Runtime::request_stop() at any time). A read that is
 // cancelled although nobody asks that run to stop is a stop that hit another run.
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <cstring>
 #include <memory>
-#include <span>
 #include <utility>
 
 #include "base/wait_word.h"
 #include "explore/arena.h"
-#include "explore/descriptor_world.h"
 #include "explore/kernel.h"
 #include "explore/names.h"
+#include "explore/runtime_program.h"
 #include "explore/word_program.h"
 #include "explore/worker_words.h"
+#include "poller/descriptor_table.h"
 #include "rearm/fiber.h"
 #include "rearm/net/stream.h"
 #include "rearm/runtime.h"
@@ -49,41 +53,6 @@ using detail::Worker;
 namespace {
 
 constexpr std::int64_t kDueNs = 50;
-
-// A runtime in the arena; the base of both kinds.
-class RuntimeProgram : public Program {
- public:
-  explicit RuntimeProgram(std::vector<std::string> actors) : actors_(std::move(actors)) {
-    prepare_ground();
-    kernel.begin(Class::kEpoll);
-  }
-  ~RuntimeProgram() override { Arena::restore(Arena::Copy::kGround); }
-
-  [[nodiscard]] int threads() const final { return static_cast<int>(actors_.size()); }
-  [[nodiscard]] const char* thread_name(int index) const final {
-    return actors_[static_cast<std::size_t>(index)].c_str();
-  }
-  void reset() override {
-    Arena::restore(Arena::Copy::kWorld);
-    kernel = saved_kernel_;
-  }
-
- protected:
-  [[nodiscard]] std::string_view actor_of(int index) const {
-    return actors_[static_cast<std::size_t>(index)];
-  }
-
-  // The world is built.
-  void save() {
-    Arena::save(Arena::Copy::kWorld);
-    saved_kernel_ = kernel;
-  }
-
-  std::vector<std::string> actors_;
-
- private:
-  Kernel saved_kernel_;
-};
 
 // --- The poll turn. ---
 
@@ -225,6 +194,7 @@ class WorkerProgram final : public RuntimeProgram {
     things_->file = kernel.file_at(number);
     auto fd = Stream::adopt(number, things_->runtime);
     if (fd) things_->fd = std::move(*fd);
+    reading_ = &detail::DescriptorTable::instance().find(0)->word(Direction::kRead);
     save();
   }
 
@@ -233,16 +203,21 @@ class WorkerProgram final : public RuntimeProgram {
     RuntimeProgram::reset();
     current_worker_slot() = nullptr;
     WorkerThings& all = *things_;
-    all.to_run = has("spawn") ? 3 : has("publish") ? 1 : 2;
+    const bool reads = has("report") || has("stop") || has("hurry");
+    all.to_run = has("spawn") ? 3 : has("publish") || reads ? 1 : 2;
     all.runtime
-        .spawn([this] {
-          if (!has("publish") && !has("spawn")) {
-            rearm::spawn([this] {
-              ++things_->have_run;
-              open(things_->gate);
-            }).detach();
+        .spawn([this, reads] {
+          if (reads) {
+            read();
+          } else {
+            if (!has("publish") && !has("spawn")) {
+              rearm::spawn([this] {
+                ++things_->have_run;
+                open(things_->gate);
+              }).detach();
+            }
+            wait_at(things_->gate);
           }
-          wait_at(things_->gate);
           ++things_->have_run;
         })
         .detach();
@@ -286,6 +261,11 @@ class WorkerProgram final : public RuntimeProgram {
       open(all.gate);
     } else if (actor_of(index) == "report") {
       kernel.make_ready(all.file, detail::Ready::of(Direction::kRead));
+    } else if (actor_of(index) == "stop") {
+      all.runtime.request_stop();
+    } else if (actor_of(index) == "hurry") {
+      await_reader();
+      (void)all.fd.set_read_deadline(Deadline::at_ns(0));
     } else if (actor_of(index) == "drop") {
       all.handle.detach();
     } else if (actor_of(index) == "late") {
@@ -338,6 +318,37 @@ class WorkerProgram final : public RuntimeProgram {
     begin_step(destruction_of(things_->runtime));
     end_step(Mode::kWrite, 0, 0);
     things_->is_destroyed = true;
+    if (!things_->fd.is_open()) return;
+    // As ~PollerCore() does it.
+    (void)things_->fd.close();
+    const OutsideThreads looking;
+    if (things_->runtime.stats().poller.descriptors != 0) {
+      violation("G4", "the runtime is destroyed during an operation on its descriptor");
+    }
+  }
+  // Until a waiter is parked for reading. One that has not parked yet sees the deadline by itself,
+  // and no wake-up says when it may go on.
+  void await_reader() {
+    begin_step({.verb = Verb::kCall,
+                .mode = Mode::kRead,
+                .object = reading_,
+                .enabled =
+                    [](const Step& step) {
+                      std::uintptr_t word = 0;
+                      std::memcpy(&word, step.object, sizeof(word));
+                      return word >= alignof(Waiter);
+                    },
+                .what = "see the reader park"});
+    end_step(Mode::kRead, 0, 0);
+  }
+  void read() {
+    char byte = 0;
+    const auto n = things_->fd.read_some({&byte, 1});
+    const std::error_code error = n ? std::error_code() : n.error();
+    const std::error_code due = has("stop")    ? make_error_code(Errc::kCancelled)
+                                : has("hurry") ? make_error_code(Errc::kTimedOut)
+                                               : std::error_code();
+    if (error != due) violation("G2", "the read was ended by another than the one that was due");
   }
   static void wait_at(WaitWord& gate) {
     switch (gate.prepare()) {
@@ -357,6 +368,7 @@ class WorkerProgram final : public RuntimeProgram {
   }
 
   WorkerThings* things_ = nullptr;
+  const WaitWord* reading_ = nullptr;
 };
 
 // --- Runs. ---

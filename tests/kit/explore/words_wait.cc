@@ -1,7 +1,8 @@
 // The wait word and the lifetime word, with every set of those who move them.
 //
 // wait: names such as wait/park+publish+close. Actors: park (waits once), park2 (waits twice),
-// publish, withdraw, close. A waiter that sleeps although an event came after his last return has
+// publish, end (takes the waiter, or else publishes, as a fiber does that ends), withdraw, close. A
+// waiter that sleeps although an event came after his last return has
 // been forgotten; the strict parker says so of one that is woken twice.
 //
 // life: names such as life/reader+shared+close. Actors: reader and shared (enter, use the number,
@@ -50,6 +51,10 @@ class WaitProgram final : public WordProgram<WaitThings> {
     } else if (actor == "publish") {
       things().last_event = ++things().clock;
       finish_wait(things().word.publish().waiter, WakeReason::kReady);
+    } else if (actor == "end") {
+      things().last_event = ++things().clock;
+      Waiter* const waiter = things().word.take();
+      finish_wait(waiter != nullptr ? waiter : things().word.publish().waiter, WakeReason::kReady);
     } else if (actor == "withdraw") {
       things().is_withdrawn = true;
       finish_wait(things().word.withdraw(), WakeReason::kTimedOut);
@@ -97,7 +102,7 @@ class WaitProgram final : public WordProgram<WaitThings> {
     switch (things().word.commit(waiter)) {
       case WaitWord::Committed::kParked:
         parker.park();
-        if (waiter.reason() == WakeReason::kReady && count_of("publish") == 0) {
+        if (waiter.reason() == WakeReason::kReady && count_of("publish") + count_of("end") == 0) {
           violation("G2", "woken by an event that nobody published");
         }
         break;

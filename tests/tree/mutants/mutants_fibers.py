@@ -32,6 +32,25 @@ MUTANTS = [
          ('void Scheduler::inject(Fiber& fiber) {\n  const Outside outside(*this);\n',
           'void Scheduler::inject(Fiber& fiber) {\n'),
      ]),
+    ('stop-uncounted', 'src/sched/scheduler.cc',
+     'a runtime is destroyed while the stop that has ended its last fiber goes on', [
+         ('  const Outside outside(*this);  // A fiber may see the flag, and be the last one.\n',
+          ''),
+     ]),
+    ('monitor-sleeps-unannounced', 'src/sched/monitor.cc',
+     'the monitor looks who rests before it says that it sleeps: nobody kicks it', [
+         ('    asleep_.store(true, kSeqCst);\n'
+          '    if (resting_.load(kSeqCst) == scheduler_.processors().size()) {\n',
+          '    if (resting_.load(kSeqCst) == scheduler_.processors().size()) {\n'
+          '      asleep_.store(true, kSeqCst);\n'),
+     ]),
+    ('monitor-kicked-early', 'src/sched/monitor.h',
+     'a worker looks whether the monitor sleeps before it says that it runs', [
+         ('    resting_.fetch_sub(1, kSeqCst);\n'
+          '    if (asleep_.load(kSeqCst)) kick();\n',
+          '    if (asleep_.load(kSeqCst)) kick();\n'
+          '    resting_.fetch_sub(1, kSeqCst);\n'),
+     ]),
     ('waits-between-runs', 'src/base/run_state.h',
      'a plain thread that parks after a run has ended is left behind', [
          ('word_.store(kBetween, kSeqCst)',
@@ -257,6 +276,24 @@ MUTANTS = [
      'the ring is written past its end', [
          ('if (tail - head_.load(kAcquire) == kCapacity) return false;',
           'if (tail - head_.load(kAcquire) == 2 * kCapacity) return false;'),
+     ]),
+    ('queue-full-wide', 'src/sched/run_queue.h',
+     'the ring is written past its end where the indices wrap', [
+         ('if (tail - head_.load(kAcquire) == kCapacity) return false;',
+          'if (tail >= std::uint64_t{head_.load(kAcquire)} + kCapacity) return false;'),
+     ]),
+    ('queue-full-early', 'src/sched/run_queue.h',
+     'a ring that has room is full where the indices wrap', [
+         ('if (tail - head_.load(kAcquire) == kCapacity) return false;',
+          'if (tail >= head_.load(kAcquire) + kCapacity) return false;'),
+     ]),
+    ('queue-passed', 'src/sched/run_queue.h',
+     'a thief tries for ever where the indices wrap', [
+         ('      const std::uint32_t size = tail_.load(kAcquire) - head;  // Pairs with push().\n',
+          '      const std::uint32_t tail = tail_.load(kAcquire);\n'
+          '      const std::uint32_t size = tail - head;\n'),
+         ('if (size > kCapacity) continue;',
+          'if (tail < head) continue;'),
      ]),
     ('queue-pop', 'src/sched/run_queue.h',
      'a fiber is popped although a thief has it', [

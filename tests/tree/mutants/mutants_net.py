@@ -66,6 +66,16 @@ MUTANTS = [
           '  fd.descriptor_->standing_deadline_ns(direction).store(deadline.ns(), kSeqCst);\n'
           '  // Whoever waits looks at the deadline again.'),
      ]),
+    ('deadline-wakes-inside', 'src/net/fd.cc',
+     'one that a new deadline wakes is the last, while set_deadline() is still inside', [
+         ('      descriptor.disturb_line(direction, WakeReason::kReady, waiters);\n'
+          '    }\n'
+          '  }\n',
+          '      descriptor.disturb_line(direction, WakeReason::kReady, waiters);\n'
+          '    }\n'
+          '    Worker::wake(waiters);\n'
+          '  }\n'),
+     ]),
     ('hang-up-not-looked-at', 'src/net/stream.cc',
      'a short read is trusted though the end was seen', [
          ('if (descriptor.read_drained && !descriptor.hang_up_seen.load(kSeqCst)) {',

@@ -207,6 +207,15 @@ MUTANTS = [
           'kRelaxed)) {',
           'word_.store(parked ? kIdle : kReady, kRelease); {'),
      ]),
+    ('take-exchange', 'src/base/wait_word.h',
+     'G2: a waiter that is taken out by a store is woken twice', [
+         ('    if (!is_waiter(old) || !word_.compare_exchange_strong(old, kIdle, kAcqRel, '
+          'kRelaxed)) {\n'
+          '      return nullptr;\n'
+          '    }\n',
+          '    if (!is_waiter(old)) return nullptr;\n'
+          '    word_.store(kIdle, kRelease);\n'),
+     ]),
     ('collect-stale-return', 'src/poller/poller_core.cc',
      'R15: a batch of stale events ends the wait', [
          ('if (any || result.woken) break;',
