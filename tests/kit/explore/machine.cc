@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -25,6 +26,7 @@ constexpr int kHarness = kMaxThreads;  // The stack of quiescent() and finish().
 struct Thread {
   fcontext_t context = nullptr;
   Step step;
+  StoreBuffer* buffer = nullptr;
   int locks = 0;
   bool ended = false;
 };
@@ -153,10 +155,12 @@ void do_chore(Chore chore) {
 // Runs every thread to its first step.
 void boot() {
   machine.booting = true;
+  anybody_delays = false;
   for (int i = 0; i < machine.count && !machine.violated; ++i) {
     Thread& thread = machine.threads[static_cast<std::size_t>(i)];
     thread.ended = false;
     thread.locks = 0;
+    thread.buffer = nullptr;
     start(i, &thread_main);
     if (i != 0) machine.program->switched(machine.current, i);
     machine.current = i;
@@ -202,7 +206,9 @@ std::string Program::value_of(const void* /*object*/, std::uint64_t value) const
   return std::to_string(value);
 }
 
-void begin_step(const Step& step) {
+namespace {
+
+void announce(const Step& step) {
   Thread& self = machine.threads[static_cast<std::size_t>(machine.current)];
   self.step = step;
   if (machine.booting) {
@@ -212,6 +218,76 @@ void begin_step(const Step& step) {
   const int next = pick();
   if (next != machine.current) leave_for(next, self.context);
 }
+
+}  // namespace
+
+void begin_step(const Step& step) {
+  if (anybody_delays && step.verb != Verb::kLoad && step.verb != Verb::kClock) wait_for_stores();
+  announce(step);
+}
+
+// --- Stores that are seen later. ---
+
+StoreBuffer* own_buffer() {
+  return machine.threads[static_cast<std::size_t>(machine.current)].buffer;
+}
+
+void delay_stores(StoreBuffer& buffer) {
+  machine.threads[static_cast<std::size_t>(machine.current)].buffer = &buffer;
+  anybody_delays = true;
+}
+
+void wait_for_stores() {
+  StoreBuffer* const buffer = own_buffer();
+  if (buffer == nullptr) return;
+  announce(
+      {.verb = Verb::kCall,
+       .mode = Mode::kRead,
+       .object = buffer,
+       .enabled =
+           [](const Step& step) { return static_cast<const StoreBuffer*>(step.object)->empty(); },
+       .what = "all stores are seen"});
+  end_step(Mode::kRead, 0, 0);
+}
+
+void StoreBuffer::push(void* object, std::uint64_t value, Apply apply) {
+  announce({.verb = Verb::kCall, .mode = Mode::kWrite, .object = this, .what = "store later"});
+  if (size_ == kMost) violation("explorer", "a store buffer is full");
+  entries_[size_++] = {object, value, apply};
+  end_step(Mode::kWrite, 0, value);
+}
+
+const std::uint64_t* StoreBuffer::find(const void* object) const noexcept {
+  for (std::size_t i = size_; i > 0; --i) {
+    if (entries_[i - 1].object == object) return &entries_[i - 1].value;
+  }
+  return nullptr;
+}
+
+void StoreBuffer::drain() {
+  for (;;) {
+    announce({.verb = Verb::kCall,
+              .mode = Mode::kWrite,
+              .object = this,
+              .enabled =
+                  [](const Step& step) {
+                    return !static_cast<const StoreBuffer*>(step.object)->empty();
+                  },
+              .what = "take the first store"});
+    end_step(Mode::kWrite, 0, 0);
+    const Entry entry = entries_[0];
+    announce({.verb = Verb::kStore,
+              .mode = Mode::kWrite,
+              .object = entry.object,
+              .more = {{{this, Mode::kWrite}}}});
+    entry.apply(entry.object, entry.value);
+    std::move(entries_.begin() + 1, entries_.begin() + size_, entries_.begin());
+    --size_;
+    end_step(Mode::kWrite, 0, entry.value);
+  }
+}
+
+// --- A step, and what it leads to. ---
 
 void name_step(const char* what) {
   if (in_thread) machine.threads[static_cast<std::size_t>(machine.current)].step.what = what;

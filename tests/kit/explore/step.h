@@ -89,6 +89,50 @@ void lock_taken(bool below_another);
 void lock_left();
 [[nodiscard]] int locks_held();
 
+// A processor's store buffer: the running thread's stores that nobody else sees yet.
+//
+// What it is for. Processors let a store wait while later loads go on (x86 does no more than that;
+// Owens, Sarkar, Sewell, "A better x86 memory model: x86-TSO", 2009). Two threads that each store
+// and then look at what the other has stored may then both see nothing, unless something in
+// between waits for the store: an exchange, a sequentially consistent store, a lock, a call.
+//
+// How it works. A thread that has one (delay_stores()) puts its stores here, unless they are
+// sequentially consistent, and finds them here when it loads. Another thread of the program, which
+// does nothing else (drain()), takes them to the memory, in their order and at any time. What waits
+// for the stores is a step that cannot be taken before the buffer is empty.
+class StoreBuffer {
+ public:
+  using Apply = void (*)(void* object, std::uint64_t value);
+
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  // By its owner.
+  void push(void* object, std::uint64_t value, Apply apply);
+  // The last value that is on its way to the object, if there is one.
+  [[nodiscard]] const std::uint64_t* find(const void* object) const noexcept;
+  // By the other thread; never returns.
+  [[noreturn]] void drain();
+
+ private:
+  static constexpr std::size_t kMost = 8;
+
+  struct Entry {
+    void* object;
+    std::uint64_t value;
+    Apply apply;
+  };
+  std::array<Entry, kMost> entries_{};
+  std::size_t size_ = 0;
+};
+
+// From now on the running thread's stores go through the buffer.
+void delay_stores(StoreBuffer& buffer);
+// Of the running thread; nullptr if it has none.
+[[nodiscard]] StoreBuffer* own_buffer();
+// Whether any thread has one. For the seam, to ask before it asks for its own.
+inline constinit bool anybody_delays = false;
+// Waits until the running thread's stores are seen by all.
+void wait_for_stores();
+
 // Virtual time.
 inline constinit std::int64_t virtual_now_ns = 1;
 

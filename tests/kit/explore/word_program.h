@@ -62,6 +62,7 @@ class WordProgram : public Program {
 [[nodiscard]] std::unique_ptr<Program> make_stop_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_runs_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_monitor_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_ends_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_turn_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_worker_program(std::vector<std::string> actors);
 

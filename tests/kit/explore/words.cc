@@ -28,11 +28,12 @@ constexpr std::array kKinds = {
     Kind{"stop", &make_stop_program, "wait request publish"},
     Kind{"runs", &make_runs_program, "runner stop"},
     Kind{"monitor", &make_monitor_program, "monitor worker"},
+    Kind{"ends", &make_ends_program, "ender drain"},
     Kind{"turn", &make_turn_program, "holder inject timer"},
     Kind{"workers", &make_worker_program, "worker last spawn publish report stop hurry drop late"},
 };
 
-constexpr std::array<std::string_view, 84> kScenarios = {
+constexpr std::array<std::string_view, 86> kScenarios = {
     "wait/park+publish",
     "wait/park+publish+publish",
     "wait/park+publish+withdraw",
@@ -101,6 +102,8 @@ constexpr std::array<std::string_view, 84> kScenarios = {
     "turn/holder+holder+inject",
     "turn/holder+inject+timer",
     "turn/holder+timer+timer",
+    "ends/ender+drain",
+    "ends/ender+ender+drain+drain",
     "workers/worker",
     "workers/worker+publish",
     "workers/worker+spawn",

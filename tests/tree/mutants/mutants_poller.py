@@ -239,6 +239,20 @@ MUTANTS = [
           '  REARM_CHECK(descriptor->lifetime.close',
           '  REARM_CHECK(descriptor->lifetime.close'),
      ]),
+    ('add-generation', 'src/poller/poller_core.cc',
+     'a descriptor is added with the generation of the life before', [
+         ('  descriptor->begin_life(fd, *this);\n',
+          '  const std::uint32_t generation = descriptor->generation;\n'
+          '  descriptor->begin_life(fd, *this);\n'),
+         ('  const std::uint32_t generation = descriptor->generation;\n'
+          '  const std::error_code error =\n',
+          '  const std::error_code error =\n'),
+     ]),
+    ('numbers-forgotten', 'src/poller/number_set.h',
+     'G4: numbers that were there are forgotten when the set grows', [
+         ('bits_.resize(std::max(number + 1, 2 * bits_.size()));',
+          'bits_.assign(std::max(number + 1, 2 * bits_.size()), false);'),
+     ]),
     ('add-owner', 'src/poller/descriptor_table.cc',
      'G4: two pollers own one number', [
          ('      return std::unexpected(std::error_code(EEXIST, std::system_category()));',

@@ -1,7 +1,8 @@
 // Takes the place of src/base/atomic.h: each access is a step of the explorer.
 //
 // Every operation is sequentially consistent here, whatever order it asks for: the explorer goes
-// through interleavings, not through the weaker orders that a processor may show.
+// through interleavings, not through the weaker orders that a processor may show. But for a thread
+// that has a store buffer (step.h): its stores may be seen late.
 #pragma once
 
 #include <atomic>
@@ -29,14 +30,22 @@ class Atomic {
 
   [[nodiscard]] T load(std::memory_order = kSeqCst) const noexcept {
     if (!explore::in_thread) return value_;
+    if (explore::anybody_delays) [[unlikely]]
+      return load_behind_stores();
     begin(explore::Verb::kLoad, explore::Mode::kRead);
     end(explore::Mode::kRead, value_);
     return value_;
   }
-  void store(T value, std::memory_order = kSeqCst) noexcept {
+  void store(T value, std::memory_order order = kSeqCst) noexcept {
     if (!explore::in_thread) {
       value_ = value;
       return;
+    }
+    if (explore::anybody_delays && order != kSeqCst) [[unlikely]] {
+      if (explore::StoreBuffer* const buffer = explore::own_buffer()) {
+        buffer->push(this, bits(value), &apply);
+        return;
+      }
     }
     begin(explore::Verb::kStore, explore::Mode::kWrite);
     (void)change(value);
@@ -79,6 +88,28 @@ class Atomic {
     } else {
       return static_cast<std::uint64_t>(value);
     }
+  }
+  static T value_of(std::uint64_t bits) noexcept {
+    if constexpr (std::is_pointer_v<T>) {
+      return reinterpret_cast<T>(static_cast<std::uintptr_t>(bits));
+    } else {
+      return static_cast<T>(bits);
+    }
+  }
+  static void apply(void* object, std::uint64_t value) {
+    static_cast<Atomic*>(object)->value_ = value_of(value);
+  }
+  T load_behind_stores() const noexcept {
+    explore::StoreBuffer* const buffer = explore::own_buffer();
+    explore::begin_step(
+        {.verb = explore::Verb::kLoad,
+         .mode = explore::Mode::kRead,
+         .object = this,
+         .more = {{{buffer, buffer == nullptr ? explore::Mode::kNone : explore::Mode::kRead}}}});
+    const std::uint64_t* const own = buffer == nullptr ? nullptr : buffer->find(this);
+    const T value = own == nullptr ? value_ : value_of(*own);
+    explore::end_step(explore::Mode::kRead, bits(value), bits(value));
+    return value;
   }
   void begin(explore::Verb verb, explore::Mode mode) const {
     explore::begin_step({.verb = verb, .mode = mode, .object = this});

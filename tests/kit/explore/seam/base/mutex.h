@@ -38,6 +38,7 @@ class REARM_CAPABILITY("mutex") Mutex {
   }
   void unlock() REARM_RELEASE() {
     if (!explore::in_thread) return;
+    if (explore::anybody_delays) explore::wait_for_stores();
     held_ = false;
     explore::lock_left();
   }
