@@ -30,7 +30,7 @@ class ThreadParker {
 
  private:
   Mutex mu_;
-  std::condition_variable condition_;
+  std::condition_variable condition_ REARM_GUARDED_BY(mu_);  // For unpark(), which notifies last.
   bool token_ REARM_GUARDED_BY(mu_) = false;
 };
 

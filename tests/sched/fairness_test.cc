@@ -1,10 +1,13 @@
 // Who runs when: yields, the next-slot, overflowing queues, and fibers that keep each other busy.
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
 #include "rearm/fiber.h"
 #include "sched/run_queue.h"
 #include "sched/runtime_fixture.h"
@@ -219,6 +222,58 @@ TEST_F(StealingTest, TheTurnToPollIsHandedOnBeforeAFiberThatRunsLong) {
     });
     hog.join();
     sleeper.join();
+  });
+}
+
+// Of two fibers that become runnable at once, and each compute until both have run: whether they
+// did.
+bool run_at_once(Deadline instant) {
+  std::atomic<int> running{0};
+  const auto meet = [&] {
+    EXPECT_TRUE(this_fiber::sleep_until(instant));
+    ++running;
+    const auto start = Clock::now();
+    while (running.load() < 2 && test::since(start) < test::kPatience) {
+    }
+    return running.load() == 2;
+  };
+  auto one = spawn(meet);
+  auto other = spawn(meet);
+  const bool one_met = one.join();
+  return other.join() && one_met;
+}
+
+// What comes as one batch is for several workers. Without the monitor, which would see to it, late.
+TEST_F(StealingTest, ABatchIsSharedByWorkersThatSleep) {
+  run([&] {
+    runtime().scheduler().monitor().stop();
+    EXPECT_TRUE(run_at_once(Deadline::after(20ms)));
+  });
+}
+
+// The same of a batch that a busy worker finds at the end of its time slice.
+TEST_F(StealingTest, ABatchIsSharedThatABusyWorkerFinds) {
+  run([&] {
+    runtime().scheduler().monitor().stop();
+    const Deadline start = Deadline::after(20ms);
+    const auto compute_until = [](std::int64_t ns) {
+      while (detail::now_ns() < ns) {
+      }
+    };
+    const auto after = [&](std::chrono::nanoseconds time) { return start.ns() + time.count(); };
+    // Once a long run was seen, the clock is read at each switch.
+    auto warner = spawn([&] {
+      EXPECT_TRUE(this_fiber::sleep_until(start));
+      compute_until(after(2ms));
+    });
+    // The two are due while this one computes; then it leaves for good.
+    auto busy = spawn([&] {
+      EXPECT_TRUE(this_fiber::sleep_until(Deadline::at_ns(after(6ms))));
+      compute_until(after(12ms));
+    });
+    EXPECT_TRUE(run_at_once(Deadline::at_ns(after(10ms))));
+    busy.join();
+    warner.join();
   });
 }
 

@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <exception>
 #include <mutex>
 #include <set>
@@ -17,6 +19,7 @@
 #include "base/errno.h"
 #include "rearm/fiber.h"
 #include "sched/runtime_fixture.h"
+#include "sched/worker.h"
 
 namespace rearm {
 namespace {
@@ -251,6 +254,71 @@ TEST_P(MigrationTest, ErrnoIsReadOnTheThreadThatTheFiberIsOn) {
       set_errno(number + 1);
       EXPECT_EQ(detail::current_errno(), number + 1);  // Nothing parks between the two lines.
     }
+  });
+}
+
+// Moves the calling fiber to another worker of two: a fiber that runs there ends, and the one that
+// has joined it goes on in its place.
+void change_workers() {
+  const detail::Worker* const before = detail::Worker::current();
+  const auto start = std::chrono::steady_clock::now();
+  while (detail::Worker::current() == before && test::since(start) < test::kPatience) {
+    std::atomic<bool> is_elsewhere{false};
+    std::atomic<bool> joins{false};
+    auto other = spawn([&] {
+      if (detail::Worker::current() == before) return;
+      is_elsewhere.store(true);
+      const auto begun = std::chrono::steady_clock::now();
+      while (!joins.load() || test::since(begun) < 2ms) {
+      }
+    });
+    const auto begun = std::chrono::steady_clock::now();
+    while (!is_elsewhere.load() && test::since(begun) < 200ms) {
+    }
+    joins.store(true);
+    other.join();
+  }
+}
+
+// A function whose copy parks, and continues on another worker.
+struct Wanderer {
+  struct Counts {
+    const detail::Processor* processor = nullptr;
+    std::uint64_t spawned = 0;
+
+    static Counts now() {
+      const detail::Processor& here = detail::Worker::current()->processor();
+      return {&here, here.spawned.load(detail::kRelaxed)};
+    }
+  };
+
+  Wanderer(Counts& from_counts, Counts& to_counts) : from(&from_counts), to(&to_counts) {}
+  Wanderer(const Wanderer& other) : from(other.from), to(other.to) {
+    const detail::Processor& before = detail::Worker::current()->processor();
+    change_workers();
+    *from = {&before, before.spawned.load(detail::kRelaxed)};
+    *to = Counts::now();
+  }
+  Wanderer& operator=(const Wanderer&) = delete;
+  void operator()() const {}
+
+  Counts* from;
+  Counts* to;
+};
+
+// Each processor's counts are its holder's alone: one that two write loses some, and the run ends
+// too early, or never.
+TEST(SpawnTest, AFiberIsCountedWhereItsSpawnerGoesOn) {
+  Runtime runtime({.workers = 2});
+  runtime.run([] {
+    Wanderer::Counts from;
+    Wanderer::Counts to;
+    const Wanderer function(from, to);
+    auto handle = spawn(function);
+    ASSERT_NE(from.processor, to.processor) << "it has not moved";
+    EXPECT_EQ(from.processor->spawned.load(detail::kRelaxed), from.spawned);
+    EXPECT_EQ(to.processor->spawned.load(detail::kRelaxed), to.spawned + 1);
+    handle.join();
   });
 }
 

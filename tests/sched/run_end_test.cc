@@ -1,4 +1,5 @@
-// How a run ends before its time: an exception that leaves the first fiber, and exit().
+// How a run ends: with its last fibers, and before its time, by an exception that leaves the first
+// fiber or by exit().
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -14,6 +15,7 @@
 #include "rearm/fiber.h"
 #include "rearm/runtime.h"
 #include "sched/runtime_fixture.h"
+#include "sched/scheduler.h"
 
 namespace rearm {
 namespace {
@@ -22,11 +24,44 @@ using namespace std::chrono_literals;
 using ::testing::ExitedWithCode;
 using ::testing::HasSubstr;
 
+// --- The last fibers. ---
+
+// A worker that was woken to search, and comes home because the run has ended, found nothing and
+// said nothing. While a search is under way nobody else is woken.
+TEST(RunEnd, ASearchThatIsCutShortDoesNotOutliveTheRun) {
+  Runtime runtime({.workers = 3});  // One is in the kernel, one sleeps.
+  detail::Scheduler& scheduler = runtime.scheduler();
+  const auto pick = [&] {
+    detail::IdleWorkers::Sleeper* sleeper = nullptr;
+    const auto start = std::chrono::steady_clock::now();
+    while (sleeper == nullptr && test::since(start) < test::kPatience) {
+      std::this_thread::yield();
+      sleeper = scheduler.idle().pick();
+    }
+    return sleeper;
+  };
+  std::thread waker;
+  runtime.run([&] {
+    detail::IdleWorkers::Sleeper* const sleeper = pick();
+    ASSERT_NE(sleeper, nullptr);
+    waker = std::thread([&scheduler, sleeper] {
+      while (!scheduler.finished()) std::this_thread::yield();
+      sleeper->parker.unpark();
+    });
+  });
+  waker.join();
+  runtime.run([&] {
+    detail::IdleWorkers::Sleeper* const sleeper = pick();
+    ASSERT_NE(sleeper, nullptr) << "nobody is searching, and nobody can be woken";
+    sleeper->parker.unpark();
+  });
+}
+
+// --- Exceptions of the first fiber. ---
+
 class RunEndTest : public test::WorkersTest {};
 
 INSTANTIATE_TEST_SUITE_P(Scheduler, RunEndTest, ::testing::Values(1, 3), test::workers_test_name);
-
-// --- Exceptions of the first fiber. ---
 
 TEST_P(RunEndTest, AnExceptionOfTheFirstFiberStopsTheOthersAndComesOutOfRun) {
   Result<void> slept;

@@ -16,6 +16,9 @@ MUTANTS = OF_POLLER + OF_FIBERS + OF_NET + OF_OS
 EQUIVALENT = {
     'rest-poll-turn':
         'late, not lost: the monitor sees within two periods that nobody has had the poll turn',
+    'turn-given-late':
+        'late, not lost, and no later than where nobody is woken for a batch of one: the monitor '
+        'sees within two periods that nobody has had the poll turn',
     'found-passes-on':
         'late, not lost: the monitor sees within two periods that a queue stands still',
     'lifetime-last-out':

@@ -22,6 +22,21 @@ MUTANTS = [
          ('    while (anybody()) {\n',
           '    if (anybody()) {\n'),
      ]),
+    ('batch-wakes-nobody', 'src/sched/worker.cc',
+     'of a batch from the kernel or the timers the whole is for one worker', [
+         ('  if (push_arrivals(waiters) > 1) scheduler_.work_added();\n',
+          '  (void)push_arrivals(waiters);\n'),
+     ]),
+    ('slice-wakes-nobody', 'src/sched/worker.cc',
+     'of what is found at the end of a slice the whole is for one worker', [
+         ('  if (pushed != 0) scheduler_.work_added();\n',
+          ''),
+     ]),
+    ('turn-given-late', 'src/sched/worker.cc',
+     'a worker that is woken for a batch finds the poll turn taken', [
+         ('    scheduler_.give_poll_turn();\n    enqueue(ready);\n',
+          '    enqueue(ready);\n    scheduler_.give_poll_turn();\n'),
+     ]),
     ('found-passes-on', 'src/sched/worker.cc',
      'a worker that found something does not wake the next one', [
          ('    if (scheduler_.has_work()) scheduler_.wake_one();\n',
@@ -35,6 +50,37 @@ MUTANTS = [
     ('stop-uncounted', 'src/sched/scheduler.cc',
      'a runtime is destroyed while the stop that has ended its last fiber goes on', [
          ('  const Outside outside(*this);  // A fiber may see the flag, and be the last one.\n',
+          ''),
+     ]),
+    ('end-unchecked', 'src/sched/scheduler.cc',
+     'of two workers whose last fibers end at once neither sees the other', [
+         ('  if (processors_.size() > 1) end_checks_.fetch_add(1, kAcqRel);\n',
+          ''),
+     ]),
+    ('search-outlives-run', 'src/sched/scheduler.cc',
+     'a search that the end of a run has cut short keeps workers asleep in the next one', [
+         ('  idle_.done_searching();  '
+          '// Whoever was searching at the end of the last run() is gone.\n',
+          ''),
+     ]),
+    ('spawn-counted-elsewhere', 'src/sched/spawn.cc',
+     'a fiber is counted by the worker that its spawner has left', [
+         ('  worker = Worker::current();\n'
+          '  if (worker != nullptr && &worker->scheduler() == &scheduler) {\n',
+          '  if (worker != nullptr && &worker->scheduler() == &scheduler) {\n'),
+     ]),
+    ('parker-token', 'src/base/thread_parker.cc',
+     'a token that comes at the deadline is not taken', [
+         ('std::cv_status::timeout && !token_)', 'std::cv_status::timeout)'),
+     ]),
+    ('monitor-blind', 'src/sched/monitor.cc',
+     'what waits behind a fiber that computes is not seen', [
+         ('    if (processors[i]->has_work() && switches == switches_[i]) {\n',
+          '    if (switches == switches_[i] && switches == ~std::uint64_t{0}) {\n'),
+     ]),
+    ('monitor-turn', 'src/sched/monitor.cc',
+     'that nobody polls is not seen', [
+         ('  if (scheduler_.poll_turn_is_free() && poll_turns == poll_turns_) stuck = true;\n',
           ''),
      ]),
     ('monitor-sleeps-unannounced', 'src/sched/monitor.cc',
