@@ -304,6 +304,14 @@ TEST_P(UdpPacketTest, ABufferIsSentAsSegmentsAndReceivedTogether) {
     const auto alone = expect_value(server.recv_packet(buffer, patience()));
     EXPECT_EQ(alone.datagram.bytes, 3U);
     EXPECT_EQ(alone.segment_bytes, 0U);
+    // The kernel says so of what is left of several, too, which may be one.
+    for (const std::size_t room : {600U, 1'000U, 1'001U}) {
+      expect_ok(client.send_packet(text, {.to = to, .segment_bytes = 1'000}, patience()));
+      const auto cut = expect_value(server.recv_packet(std::span(buffer).first(room), patience()));
+      EXPECT_EQ(cut.datagram.bytes, room);
+      EXPECT_TRUE(cut.datagram.truncated);
+      EXPECT_EQ(cut.segment_bytes, room > 1'000 ? 1'000U : 0U);
+    }
     expect_error(client.send_packet(text, {.to = to, .segment_bytes = 65'536}, patience()),
                  Errc::kInvalidArgument);
   });

@@ -117,6 +117,11 @@ MUTANTS = [
           '      }\n',
           '      if (received.descriptors == into.size()) continue;\n'),
      ]),
+    ('segments-of-one', 'src/net/udp_packet.cc',
+     'a datagram that came alone is said to be several', [
+         ('packet.segment_bytes = bytes < packet.datagram.bytes ? bytes : 0;',
+          'packet.segment_bytes = bytes;'),
+     ]),
     ('batch-name-length', 'src/net/datagram.cc',
      'a batch says nothing of the senders', [
          ('SocketAddress::from_native(&from[i], header.msg_namelen)',
