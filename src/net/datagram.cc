@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <optional>
 #include <span>
 
 #include "net/fd_access.h"
@@ -50,37 +49,29 @@ Result<Datagram::Received> Datagram::recv_from(MutableBuffer buffer, Deadline de
 
 namespace {
 
-Result<std::size_t> send_once(FdAccess::Operation& operation, ConstBuffer datagram,
-                              const SocketAddress& to, Deadline deadline) {
-  return operation.perform_in_turn(deadline, [&](int fd) {
-    return detail::result_or_errno(::sendto(fd, datagram.data(), datagram.size(), detail::kNoSignal,
-                                            static_cast<const sockaddr*>(to.data()),
-                                            static_cast<socklen_t>(to.size())));
-  });
+ssize_t send_once(int fd, ConstBuffer datagram, const SocketAddress& to) {
+  return detail::result_or_errno(::sendto(fd, datagram.data(), datagram.size(), detail::kNoSignal,
+                                          static_cast<const sockaddr*>(to.data()),
+                                          static_cast<socklen_t>(to.size())));
 }
 
 // Room at a Unix socket that is not the peer is not reported, and what is reported is not room: see
-// retry.h.
+// retry.h. So it waits beside the line: others may send to where there is room.
 Result<void> send_to_unix(const Fd& fd, ConstBuffer datagram, const SocketAddress& to,
                           Deadline deadline) {
-  std::optional<detail::RoomRetry> retry;
+  auto operation = FdAccess::Operation::shared(fd, Direction::kWrite);
+  if (operation.refused()) return operation.error();
+  operation.give_way_if_due(deadline);
+  detail::RoomRetry retry;
   for (;;) {
-    Deadline until = deadline;
-    {
-      auto operation = FdAccess::Operation::shared(fd, Direction::kWrite);
-      if (operation.refused()) return operation.error();
-      operation.give_way_if_due(deadline);  // Not for immediate(), which is what comes below.
-      if (operation.is_late(deadline)) return std::unexpected(Errc::kTimedOut);
-      const auto n = send_once(operation, datagram, to, Deadline::immediate());
-      if (n) return {};
-      if (n.error() != Errc::kTimedOut || deadline.is_immediate()) {
-        return std::unexpected(n.error());
-      }
-      if (deadline.is_standing()) until = operation.standing_deadline();
+    if (operation.is_late(deadline)) return std::unexpected(Errc::kTimedOut);
+    const ssize_t n = send_once(operation.fd(), datagram, to);
+    if (n >= 0) return {};
+    if (n == -EINTR) continue;
+    if (n != -EAGAIN) return std::unexpected(detail::error_of(static_cast<int>(n)));
+    if (const std::error_code error = operation.pause(retry.again_ns(), deadline)) {
+      return std::unexpected(error);
     }
-    // Outside of the operation, so that a close() need not wait for the pause.
-    if (!retry) retry.emplace(until);
-    if (const std::error_code error = retry->sleep()) return std::unexpected(error);
   }
 }
 
@@ -93,7 +84,8 @@ Result<void> Datagram::send_to(ConstBuffer datagram, const SocketAddress& to,
   }
   auto operation = FdAccess::Operation::shared(*this, Direction::kWrite);
   if (operation.refused()) return operation.error();
-  const auto n = send_once(operation, datagram, to, deadline);
+  const auto n =
+      operation.perform_in_turn(deadline, [&](int fd) { return send_once(fd, datagram, to); });
   if (!n) return std::unexpected(n.error());
   return {};
 }

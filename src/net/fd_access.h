@@ -118,12 +118,12 @@ class FdAccess {
       return has_passed(until_ns);
     }
 
-    [[nodiscard]] Deadline standing_deadline() const noexcept {
-      return Deadline::at_ns(descriptor_->standing_deadline_ns(direction_).load(kRelaxed));
-    }
-
     // Waits for readiness, or something else worth trying again for.
     [[nodiscard]] std::error_code wait(Deadline deadline);
+
+    // For a shared call that failed for now, and of which no report says when it may succeed: waits
+    // until `until_ns`, or until something else is worth trying again for. Nobody waits for it.
+    [[nodiscard]] std::error_code pause(std::int64_t until_ns, Deadline deadline);
 
     // Calls `call(fd)`, whose result is that of a system call through result_or_errno(), until it
     // is something else than EINTR or, after waiting, EAGAIN. kTimedOut if it is late already.

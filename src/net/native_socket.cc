@@ -16,6 +16,7 @@
 #include "net/look.h"
 #include "net/retry.h"
 #include "poller/fd_flags.h"
+#include "rearm/fiber.h"
 
 namespace rearm::detail {
 namespace {
@@ -205,7 +206,7 @@ namespace {
 // Begins a connection. kBusy: it is in progress.
 std::error_code start_connecting(int fd, const SocketAddress& address, Deadline deadline) {
   const auto size = static_cast<socklen_t>(address.size());
-  RoomRetry retry(deadline);
+  RoomRetry retry;
   for (;;) {
     const int result = system_call([&] { return ::connect(fd, native(address), size); });
     // EISCONN: the connection was made by a call whose result was lost.
@@ -214,7 +215,11 @@ std::error_code start_connecting(int fd, const SocketAddress& address, Deadline 
     if (result != -EAGAIN || address.family() != SocketAddress::Family::kUnix) {
       return error_of(result);
     }
-    if (const std::error_code error = retry.sleep()) return error;
+    if (!deadline.is_standing() && deadline.ns() <= now_ns()) return Errc::kTimedOut;
+    const Deadline again = Deadline::at_ns(retry.again_ns());
+    const bool is_sooner = !deadline.is_standing() && deadline.ns() < again.ns();
+    const auto slept = this_fiber::sleep_until(is_sooner ? deadline : again);
+    if (!slept) return slept.error();
   }
 }
 

@@ -11,29 +11,18 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <system_error>
 
 #include "base/clock.h"
-#include "rearm/deadline.h"
-#include "rearm/error.h"
-#include "rearm/fiber.h"
 
 namespace rearm::detail {
 
 class RoomRetry {
  public:
-  explicit RoomRetry(Deadline deadline) noexcept : deadline_(deadline) {}
-
-  // Errors: kTimedOut, kCancelled.
-  [[nodiscard]] std::error_code sleep() {
+  // When to look again, after a look in vain.
+  [[nodiscard]] std::int64_t again_ns() noexcept {
     const std::int64_t now = now_ns();
     if (started_ns_ == kNever) started_ns_ = now;
-    if (!deadline_.is_standing() && deadline_.ns() <= now) return Errc::kTimedOut;
-    const std::int64_t pause = std::clamp((now - started_ns_) / 4, kShortest, kLongest);
-    const Deadline retry = Deadline::at_ns(now + pause);
-    const bool sooner = !deadline_.is_standing() && deadline_.ns() < retry.ns();
-    const auto slept = this_fiber::sleep_until(sooner ? deadline_ : retry);
-    return slept ? std::error_code() : slept.error();
+    return now + std::clamp((now - started_ns_) / 4, kShortest, kLongest);
   }
 
  private:
@@ -41,7 +30,6 @@ class RoomRetry {
   static constexpr std::int64_t kShortest = 1'000'000;
   static constexpr std::int64_t kLongest = 100'000'000;
 
-  Deadline deadline_;
   std::int64_t started_ns_ = kNever;
 };
 

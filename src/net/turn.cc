@@ -1,4 +1,6 @@
 // Operations that share a direction: they wait in turns (src/poller/turn_queue.h).
+#include <algorithm>
+
 #include "net/acts.h"
 #include "net/fd_access.h"
 #include "sched/wait.h"
@@ -74,6 +76,26 @@ std::error_code FdAccess::Operation::stand_in_line(TurnNode& node, Deadline dead
     if (!reason) continue;
     if (const std::error_code error = wake_error(*reason)) return error;
   }
+}
+
+std::error_code FdAccess::Operation::pause(std::int64_t until_ns, Deadline deadline) {
+  TurnNode node(direction_, TurnNode::Place::kAside);
+  // Before it can be found: what ends the wait from then on makes the park fail.
+  static_cast<void>(node.word.prepare());
+  if (!descriptor_->stand_in_line(node)) return Errc::kClosed;
+  Deadline until;
+  std::error_code error = refusal(deadline, until);
+  if (!error) {
+    const Deadline end = Deadline::at_ns(std::min(until_ns, until.ns()));
+    const auto reason = wait_on(node.word, end, Cancellable::kYes,
+                                {.act = direction_ == Direction::kRead ? &act::kRead : &act::kWrite,
+                                 .object = descriptor_->fd,
+                                 .where = __builtin_return_address(0)});
+    // Whether it was the pause that ended or the deadline, the caller finds out when it looks.
+    if (reason && *reason != WakeReason::kTimedOut) error = wake_error(*reason);
+  }
+  static_cast<void>(descriptor_->leave_line(node));
+  return error;
 }
 
 }  // namespace rearm::detail

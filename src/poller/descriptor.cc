@@ -46,7 +46,7 @@ Lifetime::Entered Descriptor::try_turn(TurnNode& node) noexcept {
 Waiter* Descriptor::leave_line(TurnNode& node) noexcept {
   MutexLock lock(mu);
   take_out_of_line(node);
-  return call_first(node.direction);
+  return node.waits_for(node.direction) ? call_first(node.direction) : nullptr;
 }
 
 Waiter* Descriptor::call_next(Direction direction) noexcept {

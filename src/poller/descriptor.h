@@ -58,12 +58,13 @@ class alignas(64) Descriptor {
   // Enters the node's direction if it is the first in line; it is out of the line then. kBusy: it
   // is not its turn yet.
   [[nodiscard]] Lifetime::Entered try_turn(TurnNode& node) noexcept REARM_EXCLUDES(mu);
-  // For one that gives up. Returns the waiter that is the next to try, if one is parked.
+  // For one that gives up, or has stood aside. Returns the waiter that is the next to try because
+  // of that, if one is parked.
   [[nodiscard]] Waiter* leave_line(TurnNode& node) noexcept REARM_EXCLUDES(mu);
   // For one that has left its turn. Being outside, it may meet a later life, whose first in line
   // then tries for nothing.
   [[nodiscard]] Waiter* call_next(Direction direction) noexcept REARM_EXCLUDES(mu);
-  // Ends the wait of all that stand in line for one direction.
+  // Ends the wait of all that stand in line for one direction, or aside.
   void disturb_line(Direction direction, WakeReason reason, WaiterList& out) noexcept
       REARM_EXCLUDES(mu);
 

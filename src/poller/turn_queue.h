@@ -12,6 +12,11 @@
 // is faster costs it no place. One that gives up publishes to the next: it may have been told in
 // vain.
 //
+// Who stands aside. An operation that cannot be told by a report when to try again looks again
+// after a pause (net/retry.h). It is here for the length of the pause, so that a close, a new
+// deadline and a stop end that like any wait; it waits for no turn, is never called, and keeps
+// nothing waiting.
+//
 // Who may call. Under the descriptor's lock. Nodes are taken out by their owners alone, so one that
 // is in line is there.
 #pragma once
@@ -23,10 +28,18 @@
 namespace rearm::detail {
 
 struct TurnNode {
-  explicit TurnNode(Direction of) noexcept : direction(of) {}
+  enum class Place : bool { kInLine, kAside };
+
+  explicit TurnNode(Direction of, Place where = Place::kInLine) noexcept
+      : direction(of), place(where) {}
+
+  [[nodiscard]] bool waits_for(Direction turn) const noexcept {
+    return place == Place::kInLine && direction == turn;
+  }
 
   WaitWord word;
   const Direction direction;
+  const Place place;
   TurnNode* next = this;
   TurnNode* previous = this;
 };
@@ -54,12 +67,12 @@ class TurnQueue {
     node.next = node.previous = &node;
   }
 
-  // nullptr if nothing waits for this direction.
+  // nullptr if nothing waits for its turn in this direction.
   [[nodiscard]] TurnNode* first(Direction direction) const noexcept {
     TurnNode* node = first_;
     if (node == nullptr) return nullptr;
     do {
-      if (node->direction == direction) return node;
+      if (node->waits_for(direction)) return node;
       node = node->next;
     } while (node != first_);
     return nullptr;

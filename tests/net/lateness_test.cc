@@ -7,12 +7,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <optional>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -22,6 +25,7 @@
 #include "base/virtual_clock.h"
 #include "rearm/fiber.h"
 #include "rearm/net/pipe.h"
+#include "rearm/net/unix_datagram.h"
 #include "rearm/runtime.h"
 #include "sched/runtime_fixture.h"
 
@@ -313,6 +317,114 @@ TEST_F(LatenessTest, TheQueueIsNotStarvedByWhatComesFromOutside) {
     EXPECT_GE(outside * 2, inside);
   });
 }
+
+#if defined(__linux__)  // Other systems say at once that there is no room.
+
+// One that sends to a Unix socket which is full looks again, the longer it has waited the less
+// often. What ends its wait is not late by that.
+class RoomTest : public LatenessTest {
+ protected:
+  // Runs `body` beside a fiber that sends with the deadline, and has done so in vain for two
+  // seconds: it looks each 100 ms by now.
+  void run_beside_sender(Deadline deadline, const std::function<void()>& body) {
+    runtime_.run([&] {
+      receiver_ = UnixDatagram::bind(name(0)).value();
+      sender_ = UnixDatagram::open().value();
+      UnixDatagram filler = UnixDatagram::open().value();
+      while (filler.send_to("x", name(0), Deadline::immediate())) {
+      }
+      auto sending = spawn([&] {
+        const auto sent = sender_.send_to("x", name(0), deadline);
+        ended_ = sent ? std::error_code() : sent.error();
+      });
+      for (int i = 0; i < 200; ++i) pass(10ms);
+      EXPECT_FALSE(ended_);
+      body();
+      while (!ended_) pass(10ms);
+      sending.join();
+      (void)sender_.close();
+      (void)receiver_.close();
+    });
+  }
+
+  void pass(nanoseconds time) {
+    compute(time);
+    this_fiber::yield();
+    this_fiber::yield();
+  }
+  [[nodiscard]] static SocketAddress name(int number) {
+    return SocketAddress::unix_path("@rearm-room-" + std::to_string(::getpid()) + "-" +
+                                    std::to_string(number))
+        .value();
+  }
+
+  UnixDatagram receiver_;
+  UnixDatagram sender_;
+  std::optional<std::error_code> ended_;
+};
+
+TEST_F(RoomTest, ACloseEndsTheSendAtOnce) {
+  run_beside_sender(Deadline::never(), [&] {
+    EXPECT_TRUE(sender_.close());
+    pass(0ns);
+    EXPECT_EQ(ended_, Errc::kClosed);
+  });
+}
+
+TEST_F(RoomTest, SoDoesAStop) {
+  run_beside_sender(Deadline::never(), [&] {
+    runtime_.request_stop();
+    pass(0ns);
+    EXPECT_EQ(ended_, Errc::kCancelled);
+  });
+}
+
+TEST_F(RoomTest, ADeadlineEndsTheSendInTime) {
+  const Deadline deadline = Deadline::at_ns(clock_.now_ns() + 2'345'678'901);
+  run_beside_sender(deadline, [&] {
+    pass(nanoseconds(deadline.ns() - 1 - clock_.now_ns()));
+    EXPECT_FALSE(ended_);
+    pass(kSlice);  // Until then the worker does not look.
+    EXPECT_EQ(ended_, Errc::kTimedOut);
+  });
+}
+
+TEST_F(RoomTest, ANewDeadlineHoldsAtOnce) {
+  run_beside_sender({}, [&] {
+    EXPECT_TRUE(sender_.set_write_deadline(Deadline::at_ns(clock_.now_ns() + 5'000'000)));
+    pass(4ms);
+    EXPECT_FALSE(ended_);
+    // A later one, too: what it was before is of no account.
+    EXPECT_TRUE(sender_.set_write_deadline(Deadline::at_ns(clock_.now_ns() + 500'000'000)));
+    for (int i = 0; i < 49; ++i) pass(10ms);
+    EXPECT_FALSE(ended_);
+    pass(10ms);
+    EXPECT_EQ(ended_, Errc::kTimedOut);
+  });
+}
+
+TEST_F(RoomTest, AnotherSenderNeedNotWaitForIt) {
+  run_beside_sender(Deadline::never(), [&] {
+    UnixDatagram other = UnixDatagram::bind(name(1)).value();
+    EXPECT_TRUE(sender_.connect(name(1)));
+    std::optional<bool> sent;
+    auto sending = spawn([&] {
+      sent = sender_.send_to("y", name(1)) && sender_.send("z");  // In turn, this one.
+    });
+    pass(0ns);
+    EXPECT_EQ(sent, true);
+    EXPECT_FALSE(ended_);
+    std::array<char, 4> buffer{};
+    while (receiver_.recv_from(buffer, Deadline::immediate())) {
+    }
+    for (int i = 0; i < 11; ++i) pass(10ms);
+    EXPECT_EQ(ended_, std::error_code()) << "there is room";
+    sending.join();
+    EXPECT_EQ(sent, true);
+  });
+}
+
+#endif
 
 }  // namespace
 }  // namespace rearm

@@ -129,8 +129,23 @@ MUTANTS = [
      ]),
     ('room-not-reported', 'src/net/datagram.cc',
      'a sender waits for a report of room at a Unix socket', [
-         ('send_once(operation, datagram, to, Deadline::immediate())',
-          'send_once(operation, datagram, to, deadline)'),
+         ('    if (const std::error_code error = operation.pause(retry.again_ns(), deadline)) {\n',
+          '    static_cast<void>(retry.again_ns());\n'
+          '    if (const std::error_code error = operation.wait(deadline)) {\n'),
+     ]),
+    ('room-awaited-in-line', 'src/net/turn.cc',
+     'a sender to a full Unix socket keeps the others of its socket waiting', [
+         ('  TurnNode node(direction_, TurnNode::Place::kAside);\n',
+          '  TurnNode node(direction_);\n'),
+     ]),
+    ('room-awaited-outside', 'src/net/turn.cc',
+     'a sender to a full Unix socket learns of a close when it looks again', [
+         ('  if (!descriptor_->stand_in_line(node)) return Errc::kClosed;\n'
+          '  Deadline until;\n',
+          '  Deadline until;\n'),
+         ('  static_cast<void>(descriptor_->leave_line(node));\n'
+          '  return error;\n',
+          '  return error;\n'),
      ]),
     ('short-read-number', 'src/net/fd.cc',
      'the short-read rule for a socket whose number the program has', [
