@@ -40,6 +40,8 @@ class alignas(64) Processor {
 
   // As they were when the last period of the stacks ended (stack_trimmer.h, whoever is busy there).
   std::uint64_t switches_of_last_period = 0;
+  // How many of those periods had ended when the holder last looked.
+  std::uint64_t stack_periods_seen = 0;
 
   // Whether a fiber waits here. A hint to all but the holder.
   [[nodiscard]] bool has_work() const noexcept { return queue.size() != 0 || arrivals.size() != 0; }

@@ -210,14 +210,16 @@ void StackCache::flush() {
   pool_.give_back(std::exchange(free_, nullptr), std::exchange(count_, 0));
 }
 
-void StackCache::flush_half() {
-  // The oldest half goes: the most recently used stacks are in the processor's cache.
+void StackCache::shrink() {
+  if (count_ > kFew) keep(std::max(kFew, count_ / 2));
+}
+
+// The oldest go: the most recently used stacks are in the processor's cache.
+void StackCache::keep(std::size_t most) {
   Stack* newest = free_;
-  for (std::size_t i = 1; i < kCapacity / 2; ++i) newest = newest->next_free;
-  Stack* const list = newest->next_free;
-  newest->next_free = nullptr;
-  const std::size_t count = count_ - kCapacity / 2;
-  count_ = kCapacity / 2;
+  for (std::size_t i = 1; i < most; ++i) newest = newest->next_free;
+  Stack* const list = std::exchange(newest->next_free, nullptr);
+  const std::size_t count = std::exchange(count_, most) - most;
   pool_.give_back(list, count);
 }
 

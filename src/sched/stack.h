@@ -120,12 +120,15 @@ class StackCache {
   void give_back(Stack& stack) {
     stack.next_free = free_;
     free_ = &stack;
-    if (++count_ > kCapacity) flush_half();
+    if (++count_ > kCapacity) keep(kCapacity / 2);
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return count_; }
 
   void flush();
+  // Gives the older half to the pool, but for a few: at the end of each period, so that what the
+  // worker does not need goes although it is busy. What it needs comes from the pool again.
+  void shrink();
 
   // Around a sleep of the worker: what is lent may be reclaimed meanwhile. Few are not lent.
   void lend() noexcept;
@@ -135,7 +138,7 @@ class StackCache {
   [[nodiscard]] bool has_lent() const noexcept { return lent_.load(kRelaxed) != nullptr; }
 
  private:
-  void flush_half();
+  void keep(std::size_t most);
 
   StackPool& pool_;
   Stack* free_ = nullptr;

@@ -8,6 +8,8 @@
 namespace rearm::detail {
 
 StackTrimmer::Outcome StackTrimmer::step_now(Processors processors, Processor& own) {
+  const std::uint64_t periods = periods_.load(kRelaxed);
+  if (std::exchange(own.stack_periods_seen, periods) != periods) own.stacks.shrink();
   const std::int64_t now = now_ns();
   const std::int64_t due = due_ns_.load(kRelaxed);
   if (due > now && due != kNever) return Outcome::kNothing;
@@ -38,6 +40,7 @@ void StackTrimmer::end_period(Processors processors, Processor& own) {
     processor.get() == &own ? own.stacks.flush() : processor->stacks.reclaim();
   }
   stacks_.end_period();
+  periods_.store(periods_.load(kRelaxed) + 1, kRelaxed);
 }
 
 // Whether there is more.

@@ -1,12 +1,13 @@
 // StackTrimmer: gives the memory of stacks back that nobody has needed for a while.
 //
 // What this is. At the end of each period the pool's mark halves, down to the number of stacks that
-// were taken at once in that period (StackPool); what is beyond it goes, and what lies in the cache
-// of a processor that has run nothing in the period. So an hour of steady load has no system call
-// of stacks in it, and after a burst at most a tenth of its memory is left when kPeriodNs has
-// passed five times: half of it goes by the end of the second period, and half of the rest in each
-// other. When nothing is left that could be given back, no more periods end, and an idle runtime
-// sleeps without a timer.
+// were taken at once in that period (StackPool); what is beyond it goes. So does what lies in the
+// cache of a processor that has run nothing in the period; one that is busy gives half of its cache
+// to the pool, whose mark decides. So an hour of steady load has no system call of stacks in it,
+// and after a burst at most a tenth of its memory is left when kPeriodNs has passed five times, or
+// eight where the burst was small and the caches of busy processors have much of it: half of it
+// goes by the end of the second period, and half of the rest in each other. When nothing is left
+// that could be given back, no more periods end, and an idle runtime sleeps without a timer.
 //
 // Who does the work. A worker between two fibers that finds a batch due: one that has nothing else
 // to do, or a busy one when it looks outside of its own queue. The worker that waits in the kernel
@@ -73,7 +74,8 @@ class StackTrimmer {
   Stacks& stacks_;
   Atomic<std::int64_t> due_ns_{kNever};
   Atomic<bool> is_busy_{false};
-  bool is_in_period_ = false;  // There is more to do before the next one ends. Who is busy.
+  Atomic<std::uint64_t> periods_{0};  // That have ended. Written by who is busy.
+  bool is_in_period_ = false;         // There is more to do before the next one ends. Who is busy.
 };
 
 }  // namespace rearm::detail

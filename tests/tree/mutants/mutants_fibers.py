@@ -436,8 +436,17 @@ MUTANTS = [
      ]),
     ('stack-flush-count', 'src/sched/stack.cc',
      'a cache gives back one stack more than it counts', [
-         ('for (std::size_t i = 1; i < kCapacity / 2; ++i) newest',
-          'for (std::size_t i = 2; i < kCapacity / 2; ++i) newest'),
+         ('for (std::size_t i = 1; i < most; ++i) newest',
+          'for (std::size_t i = 2; i < most; ++i) newest'),
+     ]),
+    ('stack-busy-worker', 'src/sched/worker.cc',
+     'the memory of a burst goes only where a worker has nothing else to do', [
+         ('  (void)scheduler_.trim_stacks(processor_);\n',
+          ''),
+     ]),
+    ('stack-busy-cache', 'src/sched/stack_trimmer.cc',
+     'what a burst left in the cache of a busy worker stays for good', [
+         ('!= periods) own.stacks.shrink();', '!= periods) static_cast<void>(own.stacks.size());'),
      ]),
     ('stack-mark', 'src/sched/stack.cc',
      'the mark of a burst stays for good', [
