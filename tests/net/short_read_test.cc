@@ -242,6 +242,9 @@ TEST_P(ShortReadTest, AUnixReadThatStopsAtDescriptorsIsNotTheEnd) {
   run([] {
     test::FdPair pair = test::socket_pair();
     UnixStream ours = expect_value(UnixStream::adopt(pair.a.release()));
+    test::send_text(pair.b.get(), "first");
+    EXPECT_EQ(read(ours), "first");
+    // All of it has one report, if the next read waits for one.
     test::send_text(pair.b.get(), "plain");
     iovec vector{.iov_base = const_cast<char*>("passed"), .iov_len = 6};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
