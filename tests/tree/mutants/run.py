@@ -42,7 +42,9 @@ POLLER_SUITES = ("poller/poller_test", "base/base_test", "poller/poll_backend_te
                  "kit/emulation/emulation_test", "kit/race/event_port_race_test",
                  "poller/conformance_test")
 SCHED_SUITES = ("sched/sched_test", "net/lateness_test", "sched/sched_stress_test")
-NET_SUITES = ("net/net_test", "net/net_stress_test")
+NET_SUITES = ("net/lateness_test", "net/net_test", "net/net_stress_test")
+# Of net, what the explorer compiles.
+NET_EXPLORED = tuple(f"src/net/{name}.cc" for name in ("fd", "look", "stream", "turn"))
 FAULTS = ("kit/faults/faults_test", "kit/faults/memory_test")
 TESTING = ("testing/testing_test",)
 OS_SUITES = ("os/os_test",)
@@ -57,7 +59,7 @@ def stages_for(path):
     if path.startswith("src/os/"):
         return [OS_SUITES]
     if path.startswith("src/net/"):
-        return [FAULTS, NET_SUITES]
+        return [*([EXPLORER] if path in NET_EXPLORED else []), FAULTS, NET_SUITES]
     if path.startswith("src/sched/") or path == "src/base/run_state.h":
         return [EXPLORER, SCHED_SUITES, TESTING, (*NET_SUITES, "kit/faults/memory_test")]
     explored = [] if path.startswith("src/poller/backend_") else [EXPLORER]
