@@ -10,7 +10,7 @@ set(_rearm_cmake_dir "${CMAKE_INSTALL_LIBDIR}/cmake/rearm")
 install(TARGETS rearm_base rearm_poller EXPORT rearm-poller-targets FILE_SET HEADERS)
 install(EXPORT rearm-poller-targets NAMESPACE rearm:: DESTINATION "${_rearm_cmake_dir}")
 if(REARM_BUILD_SCHED)
-  install(TARGETS rearm_sched rearm_net rearm_os rearm_testing rearm_rearm
+  install(TARGETS rearm_sched rearm_net rearm_os rearm_sync rearm_testing rearm_rearm
           EXPORT rearm-fiber-targets FILE_SET HEADERS)
   install(EXPORT rearm-fiber-targets NAMESPACE rearm:: DESTINATION "${_rearm_cmake_dir}")
 endif()

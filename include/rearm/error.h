@@ -27,7 +27,7 @@ namespace rearm {
 enum class Errc {
   kClosed = 1,       // The object was closed, before or during the call.
   kTimedOut,         // The deadline passed first.
-  kCancelled,        // Runtime::request_stop() ended the wait.
+  kCancelled,        // The waiting fiber, or its run, was asked to stop.
   kBusy,             // Another operation is in progress in this direction.
   kNotPollable,      // The kernel cannot report readiness for this kind of descriptor.
   kNotSupported,     // This system, or this build, does not have what was asked for.

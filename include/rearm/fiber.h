@@ -99,13 +99,15 @@ struct TaskOf final : Task {
 [[nodiscard]] Result<Fiber*> spawn(Runtime* runtime, const TaskSpec& spec,
                                    const SpawnOptions& options, const std::source_location& site);
 [[noreturn]] void throw_spawn_error(std::error_code error);
-// Stops the process if there is no fiber.
+// Both stop the process if there is no fiber.
+void check_joinable(const Fiber* fiber);
 [[nodiscard]] bool wait_for_end(Fiber* fiber, Deadline deadline);
 // The three below take a fiber that a JoinHandle owns.
 [[nodiscard]] Task& task_of(Fiber& fiber) noexcept;
 void release(Fiber& fiber);  // After the end.
 void detach(Fiber& fiber);   // Before or after the end.
 [[nodiscard]] std::uint64_t id_of(const Fiber& fiber) noexcept;
+void request_stop(Fiber& fiber);
 
 }  // namespace detail
 
@@ -154,6 +156,18 @@ class [[nodiscard("dropping the handle detaches the fiber; say detach() to mean 
   // park; a plain thread blocks. A standing deadline means never. REQUIRES: joinable(). Throws as
   // join() does where the deadline is never.
   [[nodiscard]] bool wait(Deadline deadline) { return detail::wait_for_end(fiber_, deadline); }
+
+  // Asks the fiber to stop: the wait that it is in, if it is in one, and each one that it begins
+  // from now on, ends at once with Errc::kCancelled. What need not wait goes on as ever, and a
+  // fiber that never waits is not interrupted; it can ask this_fiber::stop_requested(). Not ended:
+  // waits that cannot fail, such as join() and Mutex::lock(); wait(Deadline) of a handle; and waits
+  // under a this_fiber::StopShield. Asked more than once, or after its end, nothing more happens.
+  // Does not wait; std::stop_callbacks of the fiber's token run in it. REQUIRES: joinable(). Thread
+  // safety: also while another joins by the same handle, who must not return before this does.
+  void request_stop() {
+    detail::check_joinable(fiber_);
+    detail::request_stop(*fiber_);
+  }
 
   // Lets the fiber go its own way. The runtime still waits for it before run() returns. What it
   // returns is destroyed on its own stack; if it has ended already, here.
@@ -234,8 +248,8 @@ namespace this_fiber {
 // Lets other fibers run. May park.
 void yield() noexcept;
 
-// Parks until the instant has passed. Returns Errc::kCancelled if the runtime is stopping, and
-// nothing else. A standing deadline means never.
+// Parks until the instant has passed. Returns Errc::kCancelled if the fiber or its run was asked to
+// stop, and nothing else. A standing deadline means never.
 Result<void> sleep_until(Deadline deadline) noexcept;
 
 template <class Rep, class Period>
@@ -243,6 +257,25 @@ Result<void> sleep_for(std::chrono::duration<Rep, Period> duration) noexcept(
     std::is_arithmetic_v<Rep>) {
   return sleep_until(Deadline::after(duration));
 }
+
+// Whether the fiber was asked to stop (JoinHandle::request_stop), or its run was
+// (Runtime::request_stop): its waits fail, and it is time to clean up. False on a plain thread.
+[[nodiscard]] bool stop_requested() noexcept;
+
+// For clean-up that has to wait: as long as one is there, a request that is made of this fiber
+// alone does not end its waits; the first one after the last shield is gone fails. A stop of the
+// whole run ends them all the same: give what they do a deadline, too. On a plain thread it does
+// nothing.
+class StopShield {
+ public:
+  StopShield() noexcept;
+  StopShield(const StopShield&) = delete;
+  StopShield& operator=(const StopShield&) = delete;
+  ~StopShield();  // REQUIRES: on the same fiber.
+
+ private:
+  detail::Fiber* fiber_;
+};
 
 [[nodiscard]] std::uint64_t id() noexcept;
 [[nodiscard]] std::string_view name() noexcept;

@@ -43,7 +43,9 @@ class Claim {
  public:
   static constexpr int kNobody = -1;
 
-  Claim() noexcept = default;
+  Claim() noexcept : word_(own_word_) {}
+  // In a word that stays where it is, for waits that a request to stop reaches.
+  explicit Claim(WaitWord& word) noexcept : word_(word) {}
   Claim(const Claim&) = delete;
   Claim& operator=(const Claim&) = delete;
 
@@ -52,9 +54,25 @@ class Claim {
 
   // Whether the place with this number, from 0, has won. Then word() is to be published into.
   [[nodiscard]] bool win(int place) noexcept {
-    int open = kOpen;
-    return winner_.compare_exchange_strong(open, place, kAcqRel, kAcquire);
+    int old = kOpen;
+    while (!winner_.compare_exchange_strong(old, old == kTrying ? kPassedOver : place, kAcqRel,
+                                            kAcquire)) {
+      if (old != kOpen && old != kTrying) return false;
+    }
+    return old == kOpen;
   }
+
+  // --- The waiter, while it looks whether it can have something itself, in a place's lock. ---
+
+  // False: somebody has won. Otherwise nobody does until the one or the other of these.
+  [[nodiscard]] bool begin_to_try() noexcept {
+    int open = kOpen;
+    return winner_.compare_exchange_strong(open, kTrying, kAcqRel, kAcquire);
+  }
+  // It has it: its own place has won.
+  void take(int place) noexcept { winner_.store(place, kRelease); }
+  // It has not. False: somebody had something for the waiter meanwhile, and has kept it.
+  [[nodiscard]] bool reopen() noexcept { return winner_.exchange(kOpen, kAcqRel) == kTrying; }
 
   // From now on nobody wins. Returns who has, or kNobody.
   [[nodiscard]] int close() noexcept {
@@ -96,8 +114,11 @@ class Claim {
  private:
   static constexpr int kOpen = -2;
   static constexpr int kClosed = -3;
+  static constexpr int kTrying = -4;
+  static constexpr int kPassedOver = -5;
 
-  WaitWord word_;
+  WaitWord own_word_;
+  WaitWord& word_;
   WaitWord settled_;
   Atomic<int> winner_{kOpen};
   Atomic<int> missing_{0};

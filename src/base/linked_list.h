@@ -47,6 +47,15 @@ class LinkedList {
     link(item).is_linked_ = true;
   }
 
+  void push_front(T& item) noexcept {
+    REARM_DCHECK(!item.is_linked(), "something was put into a queue twice");
+    link(item).previous_ = nullptr;
+    link(item).next_ = first_;
+    (first_ == nullptr ? last_ : link(*first_).previous_) = &item;
+    first_ = &item;
+    link(item).is_linked_ = true;
+  }
+
   // REQUIRES: the item is in this list.
   void remove(T& item) noexcept {
     REARM_DCHECK(item.is_linked(), "what stands in no queue was taken out of one");

@@ -37,33 +37,59 @@ class WaitQueue {
   class Node : public LinkedList<Node>::Link {
    public:
     explicit Node(WaitWord& word) noexcept : word_(word) {}
-    Node(Claim& claim, int place) noexcept : word_(claim.word()), claim_(&claim), place_(place) {}
+    Node(Claim& claim, int place, void* to_or_from = nullptr) noexcept
+        : bytes(to_or_from), word_(claim.word()), claim_(&claim), place_(place) {}
+
+    void* bytes = nullptr;   // Where what is given goes, or comes from, where it has bytes.
+    bool is_closed = false;  // It was let go with nothing, because there will be nothing.
+
+    // Of one that was given something: whether it slept until then. Then the giver has woken it
+    // after its lock was gone. One that did not sleep may be faster than the giver, and has to take
+    // the lock once before it destroys what the lock is part of.
+    [[nodiscard]] bool was_asleep() const noexcept { return was_asleep_; }
 
    private:
     friend class WaitQueue;
     WaitWord& word_;
     Claim* claim_ = nullptr;
     int place_ = 0;
+    bool was_asleep_ = false;
   };
 
   [[nodiscard]] bool empty() const noexcept { return nodes_.empty(); }
 
+  [[nodiscard]] Node* first() const noexcept { return nodes_.first(); }
+
   void push_back(Node& node) noexcept { nodes_.push_back(node); }
+  // For one that was called in vain.
+  void push_front(Node& node) noexcept { nodes_.push_front(node); }
 
   // Gives what has come to the first one that can take it. False: nobody can, and it stays where it
   // is. The waiter, unless it has not parked yet, is appended to `out`.
   [[nodiscard]] bool give(WaiterList& out) noexcept {
-    for (Node* node = nodes_.first(); node != nullptr; node = LinkedList<Node>::after(*node)) {
-      // Who has lost is about to leave.
-      if (node->claim_ != nullptr && !node->claim_->win(node->place_)) continue;
-      nodes_.remove(*node);
-      if (Waiter* const waiter = node->word_.publish().waiter) {
-        waiter->set_reason(WakeReason::kReady);
-        out.push_back(*waiter);
-      }
-      return true;
+    Node* const node = choose();
+    if (node != nullptr) give_to(*node, out);
+    return node != nullptr;
+  }
+
+  // The two halves, for what is handed over in between: the first one that can take something, and
+  // whose claim has been won, so that give_to() must follow. Null: nobody.
+  // `self`: the claim of the one who gives, which takes nothing from itself.
+  [[nodiscard]] Node* choose(const Claim* self = nullptr) noexcept {
+    Node* node = nodes_.first();
+    while (node != nullptr && node->claim_ != nullptr &&
+           (node->claim_ == self || !node->claim_->win(node->place_))) {
+      node = LinkedList<Node>::after(*node);  // Who has lost is about to leave, or looks itself.
     }
-    return false;
+    return node;
+  }
+  void give_to(Node& node, WaiterList& out) noexcept {
+    nodes_.remove(node);
+    if (Waiter* const waiter = node.word_.publish().waiter) {
+      node.was_asleep_ = true;  // It sleeps on until the caller wakes it.
+      waiter->set_reason(WakeReason::kReady);
+      out.push_back(*waiter);
+    }
   }
 
   // False: the node has been given something, which is the caller's now.

@@ -141,6 +141,22 @@ class WaitWord {
     }
   }
 
+  // The same, for one who does not know whether the wait is still the one that is meant: a waiter
+  // that is parked is taken out only if it lies in this memory. One that has not parked yet looks
+  // again, whoever it is.
+  [[nodiscard]] Waiter* withdraw_within(const void* begin, const void* end) noexcept {
+    const auto from = reinterpret_cast<std::uintptr_t>(begin);
+    const auto to = reinterpret_cast<std::uintptr_t>(end);
+    std::uintptr_t old = word_.load(kSeqCst);
+    for (;;) {
+      const bool is_meant = old == kParking || (is_waiter(old) && old >= from && old < to);
+      if (!is_meant) return nullptr;
+      if (word_.compare_exchange_weak(old, kIdle, kSeqCst, kSeqCst)) {
+        return is_waiter(old) ? as_waiter(old) : nullptr;
+      }
+    }
+  }
+
   // Nothing is published or parked from here on.
   [[nodiscard]] Found close() noexcept {
     const std::uintptr_t old = word_.exchange(kClosed, kSeqCst);

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/stop_word.h"
 #include "net/acts.h"
 #include "net/fd_access.h"
 #include "net/look.h"
@@ -88,9 +89,10 @@ bool FdAccess::Operation::has_passed(std::int64_t until_ns) noexcept {
   return until_ns <= looked_at_ns_;
 }
 
-std::error_code FdAccess::Operation::refusal(Deadline deadline, Deadline& until) noexcept {
-  // After prepare(), sequentially consistent: pairs with set_deadline() and request_stop(), which
-  // store first and then withdraw.
+std::error_code FdAccess::Operation::refusal(const StopWord* stop, Deadline deadline,
+                                             Deadline& until) noexcept {
+  // After prepare(), sequentially consistent: pairs with set_deadline() and both request_stop(),
+  // which store first and then withdraw.
   until = deadline.is_standing()
               ? Deadline::at_ns(descriptor_->standing_deadline_ns(direction_).load(kSeqCst))
               : deadline;
@@ -98,15 +100,18 @@ std::error_code FdAccess::Operation::refusal(Deadline deadline, Deadline& until)
   if (until.ns() <= std::max<std::int64_t>(looked_at_ns_, 0)) return Errc::kTimedOut;
   looked_at_ns_ = kNotLooked;
   if (poller_of(*this).run_state().refuses_waits()) return Errc::kCancelled;
+  if (stop != nullptr && stop->is_requested()) return Errc::kCancelled;
   return {};
 }
 
 std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
   Descriptor& descriptor = *descriptor_;
   WaitWord& word = descriptor.word(direction_);
+  StopWord* const stop = this_stop_word();
   // This wait may take the report of what comes; see the short-read rule.
   if (direction_ == Direction::kRead) descriptor.read_drained = false;
   for (;;) {
+    if (stop != nullptr) stop->announce(word);
     switch (word.prepare()) {
       case WaitWord::Prepared::kReady: return {};
       case WaitWord::Prepared::kClosed: return Errc::kClosed;
@@ -114,7 +119,7 @@ std::error_code FdAccess::Operation::wait_exclusively(Deadline deadline) {
       case WaitWord::Prepared::kPark: break;
     }
     Deadline until;
-    std::error_code refused = refusal(deadline, until);
+    std::error_code refused = refusal(stop, deadline, until);
     if (!refused) {
       refused = poller_of(*this).arm(descriptor, descriptor.generation, direction_);
     }

@@ -56,6 +56,8 @@
 
 namespace rearm::detail {
 
+class StopWord;
+
 static_assert(EAGAIN == EWOULDBLOCK, "one of the two would be missed");
 
 // Why a wait ended, for its caller: nothing if it is to try again. So is a fiber whose wait was
@@ -178,8 +180,10 @@ class FdAccess {
     [[gnu::cold, gnu::noinline]] void give_way_after() const;
     void leave() noexcept;
     [[nodiscard]] std::error_code wait_exclusively(Deadline deadline);
-    // What refuses a wait that has just been prepared, or nothing; `until` is when it is to end.
-    [[nodiscard]] std::error_code refusal(Deadline deadline, Deadline& until) noexcept;
+    // What refuses a wait that has just been prepared, or nothing; `stop` is the fiber's, and
+    // `until` when it is to end.
+    [[nodiscard]] std::error_code refusal(const StopWord* stop, Deadline deadline,
+                                          Deadline& until) noexcept;
     [[nodiscard]] std::error_code fall_in(Deadline deadline);
     [[nodiscard]] std::error_code take_turn(Deadline deadline);
     [[nodiscard]] std::error_code stand_in_line(TurnNode& node, Deadline deadline);

@@ -1,6 +1,7 @@
 // Operations that share a direction: they wait in turns (src/poller/turn_queue.h).
 #include <algorithm>
 
+#include "base/stop_word.h"
 #include "net/acts.h"
 #include "net/fd_access.h"
 #include "sched/wait.h"
@@ -44,7 +45,8 @@ std::error_code FdAccess::Operation::fall_in(Deadline deadline) {
 // Has the turn afterwards, or an error. The one before may have taken the report of more than it
 // took: so the call is made again before anything waits for a report.
 std::error_code FdAccess::Operation::take_turn(Deadline deadline) {
-  TurnNode node(direction_);
+  OwnWait own(Cancellable::kYes);
+  TurnNode node(own.word(), direction_);
   if (!descriptor_->stand_in_line(node)) return Errc::kClosed;
   const std::error_code error = stand_in_line(node, deadline);
   if (!error) {
@@ -56,7 +58,9 @@ std::error_code FdAccess::Operation::take_turn(Deadline deadline) {
 }
 
 std::error_code FdAccess::Operation::stand_in_line(TurnNode& node, Deadline deadline) {
+  StopWord* const stop = this_stop_word();
   for (;;) {
+    if (stop != nullptr) stop->announce(node.word);
     // kReady: called, or called before. Nothing else closes this word or waits on it.
     if (node.word.prepare() == WaitWord::Prepared::kReady) continue;
     // After prepare(): pairs with the one that leaves its turn and then publishes.
@@ -64,7 +68,7 @@ std::error_code FdAccess::Operation::stand_in_line(TurnNode& node, Deadline dead
     Deadline until;
     std::error_code refused;
     if (entered == Lifetime::Entered::kClosed) refused = Errc::kClosed;
-    if (entered == Lifetime::Entered::kBusy) refused = refusal(deadline, until);
+    if (entered == Lifetime::Entered::kBusy) refused = refusal(stop, deadline, until);
     if (refused || entered == Lifetime::Entered::kYes) {
       static_cast<void>(node.word.withdraw());
       return refused;
@@ -79,13 +83,20 @@ std::error_code FdAccess::Operation::stand_in_line(TurnNode& node, Deadline dead
 }
 
 std::error_code FdAccess::Operation::pause(std::int64_t until_ns, Deadline deadline) {
-  TurnNode node(direction_, TurnNode::Place::kAside);
-  // Before it can be found: what ends the wait from then on makes the park fail.
-  static_cast<void>(node.word.prepare());
-  if (!descriptor_->stand_in_line(node)) return Errc::kClosed;
+  OwnWait own(Cancellable::kYes);
+  TurnNode node(own.word(), direction_, TurnNode::Place::kAside);
+  StopWord* const stop = this_stop_word();
+  if (stop != nullptr) stop->announce(node.word);
+  // Before it can be found: what ends the wait from then on makes the park fail. kReady is left of
+  // an earlier wait: the caller looks again.
+  if (node.word.prepare() == WaitWord::Prepared::kReady) return {};
   Deadline until;
-  std::error_code error = refusal(deadline, until);
-  if (!error) {
+  std::error_code error;
+  const bool stands = descriptor_->stand_in_line(node);
+  error = stands ? refusal(stop, deadline, until) : make_error_code(Errc::kClosed);
+  if (error) {
+    static_cast<void>(node.word.withdraw());
+  } else {
     const Deadline end = Deadline::at_ns(std::min(until_ns, until.ns()));
     const auto reason = wait_on(node.word, end, Cancellable::kYes,
                                 {.act = direction_ == Direction::kRead ? &act::kRead : &act::kWrite,
@@ -94,7 +105,7 @@ std::error_code FdAccess::Operation::pause(std::int64_t until_ns, Deadline deadl
     // Whether it was the pause that ended or the deadline, the caller finds out when it looks.
     if (reason && *reason != WakeReason::kTimedOut) error = wake_error(*reason);
   }
-  static_cast<void>(descriptor_->leave_line(node));
+  if (stands) static_cast<void>(descriptor_->leave_line(node));
   return error;
 }
 

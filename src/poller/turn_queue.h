@@ -3,8 +3,8 @@
 //
 // What this is. A direction's word holds one waiter. Where the kernel makes each call whole
 // (accept, datagrams), several operations may want to wait: one has the turn, which is the
-// direction's bit in the lifetime word, the others stand in line here, each with a wait word in its
-// own frame.
+// direction's bit in the lifetime word, the others stand in line here, each with a wait word of its
+// own.
 //
 // How it works. The one that leaves its turn sees in the lifetime word that others stand in line
 // (Lifetime::kInLine, set and cleared under the lock), and publishes into the word of the first
@@ -30,14 +30,14 @@ namespace rearm::detail {
 struct TurnNode {
   enum class Place : bool { kInLine, kAside };
 
-  explicit TurnNode(Direction of, Place where = Place::kInLine) noexcept
-      : direction(of), place(where) {}
+  TurnNode(WaitWord& own_word, Direction of, Place where = Place::kInLine) noexcept
+      : word(own_word), direction(of), place(where) {}
 
   [[nodiscard]] bool waits_for(Direction turn) const noexcept {
     return place == Place::kInLine && direction == turn;
   }
 
-  WaitWord word;
+  WaitWord& word;
   const Direction direction;
   const Place place;
   TurnNode* next = this;

@@ -105,6 +105,7 @@ void settle_joined(Fiber& fiber) {
 // The fiber has ended, on `worker`. A fiber of the same scheduler that waits for it goes on at
 // once, without a way around through the worker's context: 40 ns of a spawn and join of 113.
 StackContext::Exit leave_for_good(Worker& worker, Fiber& self) {
+  self.stop.leave_list();
   // Under control, it is to be chosen who goes on next.
   if (VirtualClock::anywhere() && Control::ended(self)) [[unlikely]] {
     return worker.exit(self, nullptr, &settle_end);

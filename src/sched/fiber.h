@@ -11,7 +11,8 @@
 // holds the handle, and where there is no handle any more, on the fiber's own, before it has ended.
 //
 // Who may touch what. `context`, `leave`, `task`: the worker that runs the fiber; after the end,
-// the owner of the handle. `next`: whoever has it in a list. `done`, and to read `waits`: anybody.
+// the owner of the handle. `next`: whoever has it in a list. `done`, `stop`, and to read `waits`:
+// anybody.
 // The rest: constant.
 #pragma once
 
@@ -29,6 +30,7 @@
 #include "rearm/fiber.h"
 #include "sched/stack.h"
 #include "sched/stack_context.h"
+#include "sched/stop_state.h"
 
 namespace rearm::detail {
 
@@ -70,7 +72,12 @@ class alignas(64) Fiber {
 
   Fiber(Scheduler& owner, Stack& own_stack, std::uint64_t number, std::uint32_t spawn_depth,
         const SpawnOptions& options, const std::source_location& where) noexcept
-      : scheduler(owner), stack(own_stack), id(number), site(where), depth(spawn_depth) {
+      : scheduler(owner),
+        stack(own_stack),
+        id(number),
+        site(where),
+        stop(own_stack.base),
+        depth(spawn_depth) {
     name_bytes = static_cast<std::uint8_t>(options.name.copy(name_text.data(), name_text.size()));
   }
   Fiber(const Fiber&) = delete;
@@ -94,6 +101,7 @@ class alignas(64) Fiber {
   const std::source_location site;
   // The fiber that joins this one without a deadline, or has done so; see join_ring.h.
   Atomic<Fiber*> joiner{nullptr};
+  StopState stop;
   const std::uint32_t depth;  // In the tree of spawning: what a plain thread spawned is at 0.
   std::uint32_t control_number = 0;  // In a run under control (control.h); 0: in none.
   std::array<char, 31> name_text;

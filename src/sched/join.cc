@@ -34,11 +34,15 @@ std::string in_words(const Fiber& fiber) {
 
 }  // namespace
 
-bool wait_for_end(Fiber* awaited, Deadline deadline) {
+void check_joinable(const Fiber* fiber) {
   REARM_CHECK(
-      awaited != nullptr,
-      "join() or wait() was called on a handle that has no fiber: it was joined or detached "
-      "before, moved from, or never had one");
+      fiber != nullptr,
+      "join(), wait() or request_stop() was called on a handle that has no fiber: it was joined or "
+      "detached before, moved from, or never had one");
+}
+
+bool wait_for_end(Fiber* awaited, Deadline deadline) {
+  check_joinable(awaited);
   Fiber& fiber = *awaited;
   if (deadline.is_standing()) deadline = Deadline::never();
   if (!deadline.is_never()) choice_before_join(fiber);

@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "sched/run_queue.h"
 #include "sched/stack.h"
+#include "sched/stop_state.h"
 #include "sched/timers.h"
 
 namespace rearm::detail {
@@ -22,6 +23,7 @@ class alignas(64) Processor {
   RunQueue arrivals;  // What came from outside: reports, timers, injected fibers.
   Timers timers;
   StackCache stacks;
+  StopList stops;  // Fibers that wait for what only a request to stop finds.
 
   // Numbers for fibers, taken from the process's counter a block at a time.
   [[nodiscard]] std::uint64_t next_fiber_id() noexcept {

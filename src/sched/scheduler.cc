@@ -296,6 +296,11 @@ void Scheduler::request_stop() {
   WaiterList cancelled = poller_->withdraw_all(WakeReason::kReady);
   for (const auto& processor : processors_) {
     processor->timers.expire(Timers::kNever, WakeReason::kCancelled, cancelled);
+    processor->stops.disturb(cancelled);
+  }
+  // Before the wake-ups: whose wait was ended finds that its token has heard.
+  for (const auto& processor : processors_) {
+    while (const auto ear = processor->stops.next_ear(run_state_)) ear->hear();
   }
   Worker::wake(cancelled);
 }

@@ -29,12 +29,12 @@ Result<void> sleep_until(Deadline deadline) noexcept {
     deadline = Deadline::at_ns(detail::Timers::kNever - 1);
   }
   detail::Worker::spend_here();
-  detail::WaitWord word;  // Nobody publishes into it: only the timer ends the wait.
+  // Nobody publishes into its word: only the timer ends the wait.
+  detail::OwnWait wait(detail::Cancellable::kYes);
   for (;;) {
-    const detail::WaitWord::Prepared prepared = word.prepare();
-    REARM_CHECK(prepared == detail::WaitWord::Prepared::kPark, "a sleep was disturbed");
-    detail::Worker* const worker = detail::Worker::current();
-    if (worker != nullptr && worker->scheduler().run_state().is_stopping()) {
+    const detail::OwnWait::Begun begun = wait.begin();
+    REARM_CHECK(begun != detail::OwnWait::Begun::kReady, "a sleep was disturbed");
+    if (begun == detail::OwnWait::Begun::kRefused) {
       detail::choice_after(detail::act::kSleep);
       return std::unexpected(Errc::kCancelled);
     }
@@ -43,10 +43,9 @@ Result<void> sleep_until(Deadline deadline) noexcept {
       return {};
     }
     const auto reason =
-        detail::wait_on(word, deadline, detail::Cancellable::kYes,
-                        {.act = &detail::act::kSleep, .where = __builtin_return_address(0)});
+        wait.wait(deadline, {.act = &detail::act::kSleep, .where = __builtin_return_address(0)});
     if (reason == WakeReason::kTimedOut) return {};
-    // Cancelled: it is looked at above whether this run is the one that is to stop.
+    // Stopped: it is looked at above whether the stop is meant for this fiber, and for this run.
   }
 }
 

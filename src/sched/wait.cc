@@ -1,6 +1,7 @@
 #include "sched/wait.h"
 
 #include "base/clock.h"
+#include "base/this_thread.h"
 #include "base/thread_parker.h"
 #include "sched/fiber.h"
 #include "sched/scheduler.h"
@@ -54,7 +55,48 @@ std::optional<WakeReason> wait_without_timer(Worker& worker, WaitWord& word) {
   return outcome(worker.park(word, waiter), waiter);
 }
 
+// The fiber that a request to stop is to find: in its run's list.
+Fiber* listed_fiber(Cancellable cancellable) noexcept {
+  Worker* const worker = Worker::current();
+  if (cancellable == Cancellable::kNo || worker == nullptr || worker->fiber() == nullptr) {
+    return nullptr;
+  }
+  StopState& stop = worker->fiber()->stop;
+  if (stop.list() == nullptr) worker->processor().stops.add(stop);
+  return worker->fiber();
+}
+
 }  // namespace
+
+const void* this_waiter() noexcept {
+  Worker* const worker = Worker::current();
+  if (worker == nullptr || worker->fiber() == nullptr) return this_thread();
+  return worker->fiber();
+}
+
+StopWord* this_stop_word() noexcept {
+  Worker* const worker = Worker::current();
+  if (worker == nullptr || worker->fiber() == nullptr) return nullptr;
+  return &worker->fiber()->stop.word();
+}
+
+OwnWait::OwnWait(Cancellable cancellable) noexcept
+    : fiber_(listed_fiber(cancellable)),
+      word_(fiber_ == nullptr ? frame_word_ : fiber_->stop.own_word()),
+      cancellable_(cancellable) {}
+
+OwnWait::Begun OwnWait::begin() noexcept {
+  Fiber* const self = cancellable_ == Cancellable::kYes ? fiber_ : nullptr;
+  if (self != nullptr) self->stop.word().announce(word_);
+  if (word_.prepare() == WaitWord::Prepared::kReady) return Begun::kReady;
+  if (self == nullptr) return Begun::kPark;
+  // After prepare(): pairs with both request_stop(), which store first and then withdraw.
+  if (!self->stop.word().is_requested() && !self->scheduler.run_state().is_stopping()) {
+    return Begun::kPark;
+  }
+  static_cast<void>(word_.withdraw());
+  return Begun::kRefused;
+}
 
 std::optional<WakeReason> wait_on(WaitWord& word, Deadline deadline, Cancellable cancellable,
                                   const WaitingFor& what) {

@@ -59,10 +59,16 @@ class WordProgram : public Program {
 [[nodiscard]] std::unique_ptr<Program> make_join_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_line_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_words_program(std::vector<std::string> actors);
-[[nodiscard]] std::unique_ptr<Program> make_stop_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_runs_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_monitor_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_ends_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_ask_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_channel_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_buffer_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_mutex_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_permit_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_gate_program(std::vector<std::string> actors);
+[[nodiscard]] std::unique_ptr<Program> make_shared_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_turn_program(std::vector<std::string> actors);
 [[nodiscard]] std::unique_ptr<Program> make_worker_program(std::vector<std::string> actors);
 

@@ -1,4 +1,4 @@
-// The seams for what waits in more ways than one: queues of waiters, claims, and stops.
+// The seams for what waits in more ways than one: queues of waiters, and claims.
 //
 // line: names such as line/wait+wait+give. Actors: wait (waits in the queue once, unless a gift
 // lies there), give (gives to the first in the queue, or lays the gift down), expire (a deadline
@@ -13,15 +13,11 @@
 // that hold one waiter each), publish and publish2 (an event for the first and the second word),
 // shut (closes the second word), expire. An event that did not win is still in its word, and nobody
 // touches the claim after the chooser has gone on.
-//
-// stop: names such as stop/wait+request. Actors: wait (waits twice, registered both times),
-// request, publish. Nobody sleeps after the request, and nobody touches a node whose wait is over.
 #include <array>
 #include <cstdint>
 #include <memory>
 
 #include "base/claim.h"
-#include "base/stop_source.h"
 #include "base/wait_queue.h"
 #include "base/wait_word.h"
 #include "explore/word_program.h"
@@ -35,7 +31,6 @@ using detail::Mutex;
 using detail::MutexLock;
 using detail::Parked;
 using detail::Place;
-using detail::StopSource;
 using detail::ThreadParker;
 using detail::WaitQueue;
 using detail::WaitWord;
@@ -287,81 +282,6 @@ class WordsProgram final : public WordProgram<WordsThings> {
   }
 };
 
-// --- A stop. ---
-
-struct StopThings {
-  StopSource stops;
-  std::array<WaitWord, 2> words;  // Of the first wait and the second.
-  std::array<bool, 2> is_over{};
-  int events = 0;
-  int cancelled = 0;
-  bool is_requested = false;
-};
-
-class StopProgram final : public WordProgram<StopThings> {
- public:
-  using WordProgram::WordProgram;
-
-  void run(int index) override {
-    StopThings& all = things();
-    if (actor_of(index) == "wait") {
-      for (std::size_t i = 0; i < 2; ++i) wait(i);
-    } else if (actor_of(index) == "request") {
-      all.is_requested = true;
-      WaiterList woken;
-      all.stops.request(woken);
-      Worker::wake(woken);
-    } else {
-      ++all.events;
-      if (Waiter* const waiter = all.words[0].publish().waiter) {
-        waiter->set_reason(WakeReason::kReady);
-        Worker::wake(*waiter);
-      }
-    }
-  }
-
-  [[nodiscard]] bool observes() const override { return true; }
-  void observe(int thread, const Step& step, Mode /*mode*/) override {
-    for (std::size_t i = 0; i < 2; ++i) {
-      const bool is_stops = things().is_over[i] && step.object == &things().words[i];
-      if (is_stops && actor_of(thread) == "request") {
-        violation("memory", "a request touches a wait that is over");
-      }
-    }
-  }
-
-  void finish() override {
-    for (int i = 0; i < threads(); ++i) {
-      if (!Machine::has_ended(i) && things().is_requested) {
-        violation("G10", "%c sleeps in spite of a stop", 'A' + i);
-      }
-    }
-    if (things().cancelled > 2) violation("G2", "a wait was cancelled twice");
-  }
-
- private:
-  void wait(std::size_t at) {
-    StopThings& all = things();
-    WaitWord& word = all.words[at];
-    StopSource::Node node(word);
-    while (word.prepare() == WaitWord::Prepared::kPark) {
-      if (!all.stops.add(node)) {
-        (void)word.withdraw();
-        ++all.cancelled;
-        break;
-      }
-      ThreadParker parker;
-      Parked waiter(parker);
-      const WaitWord::Committed committed = word.commit(waiter);
-      if (committed == WaitWord::Committed::kParked) parker.park();
-      all.stops.remove(node);
-      if (committed == WaitWord::Committed::kDisturbed) continue;
-      break;
-    }
-    all.is_over[at] = true;
-  }
-};
-
 }  // namespace
 
 std::unique_ptr<Program> make_line_program(std::vector<std::string> actors) {
@@ -369,9 +289,6 @@ std::unique_ptr<Program> make_line_program(std::vector<std::string> actors) {
 }
 std::unique_ptr<Program> make_words_program(std::vector<std::string> actors) {
   return std::make_unique<WordsProgram>(std::move(actors));
-}
-std::unique_ptr<Program> make_stop_program(std::vector<std::string> actors) {
-  return std::make_unique<StopProgram>(std::move(actors));
 }
 
 }  // namespace rearm::explore

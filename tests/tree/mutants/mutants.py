@@ -8,8 +8,9 @@ from mutants_fibers import MUTANTS as OF_FIBERS
 from mutants_net import MUTANTS as OF_NET
 from mutants_os import MUTANTS as OF_OS
 from mutants_poller import MUTANTS as OF_POLLER
+from mutants_sync import MUTANTS as OF_SYNC
 
-MUTANTS = OF_POLLER + OF_FIBERS + OF_NET + OF_OS
+MUTANTS = OF_POLLER + OF_FIBERS + OF_NET + OF_OS + OF_SYNC
 
 
 # What no guarantee forbids and so no test must notice, and why.

@@ -122,10 +122,10 @@ MUTANTS = [
      ]),
     ('stop-crosses-sleeps', 'src/sched/this_fiber.cc',
      'the same, of a sleep', [
-         ('    if (reason == WakeReason::kTimedOut) return {};\n    // Cancelled',
+         ('    if (reason == WakeReason::kTimedOut) return {};\n    // Stopped',
           '    if (reason == WakeReason::kTimedOut) return {};\n'
-          '    if (reason == WakeReason::kCancelled) return std::unexpected(Errc::kCancelled);\n'
-          '    // Cancelled'),
+          '    if (!reason) return std::unexpected(Errc::kCancelled);\n'
+          '    // Stopped'),
      ]),
     ('timers-before-kernel', 'src/sched/worker.cc',
      'while timers are always due, the kernel is never asked', [
@@ -217,8 +217,8 @@ MUTANTS = [
      ]),
     ('join-nobody', 'src/sched/join.cc',
      'a handle that was joined before is joined', [
-         ('      awaited != nullptr,\n',
-          '      awaited != nullptr || true,\n'),
+         ('      fiber != nullptr,\n',
+          '      fiber != nullptr || true,\n'),
      ]),
     ('join-before-leaving', 'src/sched/fiber.cc',
      'a joiner goes on while the fiber that ended is still on its stack', [
@@ -290,8 +290,8 @@ MUTANTS = [
      ]),
     ('queue-without-claim', 'src/base/wait_queue.h',
      'one that has chosen already is given something else, too', [
-         ('!node->claim_->win(node->place_)) continue;',
-          '!node->claim_->win(node->place_) && node->place_ < 0) continue;'),
+         ('|| !node->claim_->win(node->place_)))',
+          '|| (!node->claim_->win(node->place_) && node->place_ < 0)))'),
      ]),
     ('claim-put-back', 'src/base/claim.h',
      'the event that loses the claim is lost', [
@@ -301,16 +301,6 @@ MUTANTS = [
     ('claim-settle', 'src/base/claim.h',
      'a chooser goes on while a loser still looks at its claim', [
          ('    if (missing_.fetch_add(taken, kAcqRel) + taken != 0) return true;\n',
-          ''),
-     ]),
-    ('stop-refuses', 'src/base/stop_source.h',
-     'a wait that begins after the stop is not ended', [
-         ('    if (is_requested_.load(kRelaxed)) return false;\n',
-          ''),
-     ]),
-    ('stop-unlinks', 'src/base/stop_source.h',
-     'a registration outlives its wait', [
-         ('    if (node.is_linked()) nodes_.remove(node);\n',
           ''),
      ]),
     ('guard-pages', 'src/sched/stack.cc',

@@ -135,17 +135,15 @@ MUTANTS = [
      ]),
     ('room-awaited-in-line', 'src/net/turn.cc',
      'a sender to a full Unix socket keeps the others of its socket waiting', [
-         ('  TurnNode node(direction_, TurnNode::Place::kAside);\n',
-          '  TurnNode node(direction_);\n'),
+         ('  TurnNode node(own.word(), direction_, TurnNode::Place::kAside);\n',
+          '  TurnNode node(own.word(), direction_);\n'),
      ]),
     ('room-awaited-outside', 'src/net/turn.cc',
      'a sender to a full Unix socket learns of a close when it looks again', [
-         ('  if (!descriptor_->stand_in_line(node)) return Errc::kClosed;\n'
-          '  Deadline until;\n',
-          '  Deadline until;\n'),
-         ('  static_cast<void>(descriptor_->leave_line(node));\n'
-          '  return error;\n',
-          '  return error;\n'),
+         ('  const bool stands = descriptor_->stand_in_line(node);\n'
+          '  error = stands ? ',
+          '  const bool stands = false;\n'
+          '  error = !stands ? '),
      ]),
     ('short-read-number', 'src/net/fd.cc',
      'the short-read rule for a socket whose number the program has', [

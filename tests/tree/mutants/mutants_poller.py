@@ -173,10 +173,12 @@ MUTANTS = [
      ]),
     ('withdraw-recheck', 'src/base/wait_word.h',
      'R54: a withdrawal overwrites what came meanwhile', [
-         ('if (word_.compare_exchange_weak(old, kIdle, kSeqCst, kSeqCst)) {\n'
+         ('      if (old == kIdle || old == kReady || old == kClosed) return nullptr;\n'
+          '      if (word_.compare_exchange_weak(old, kIdle, kSeqCst, kSeqCst)) {\n'
           '        return is_waiter(old) ? as_waiter(old) : nullptr;\n'
           '      }',
-          'word_.store(kIdle, kSeqCst);\n'
+          '      if (old == kIdle || old == kReady || old == kClosed) return nullptr;\n'
+          '      word_.store(kIdle, kSeqCst);\n'
           '      return is_waiter(old) ? as_waiter(old) : nullptr;'),
      ]),
     ('prepare-exchange', 'src/base/wait_word.h',

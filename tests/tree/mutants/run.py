@@ -42,6 +42,7 @@ POLLER_SUITES = ("poller/poller_test", "base/base_test", "poller/poll_backend_te
                  "kit/emulation/emulation_test", "kit/race/event_port_race_test",
                  "poller/conformance_test")
 SCHED_SUITES = ("sched/sched_test", "net/lateness_test", "sched/sched_stress_test")
+SYNC_SUITES = ("sync/sync_test",)
 NET_SUITES = ("net/lateness_test", "net/net_test", "net/net_stress_test")
 # Of net, what the explorer compiles.
 NET_EXPLORED = tuple(f"src/net/{name}.cc" for name in ("fd", "look", "stream", "turn"))
@@ -60,10 +61,13 @@ def stages_for(path):
         return [OS_SUITES]
     if path.startswith("src/net/"):
         return [*([EXPLORER] if path in NET_EXPLORED else []), FAULTS, NET_SUITES]
+    if path.startswith("src/sync/"):
+        return [EXPLORER, SYNC_SUITES]
     if path.startswith("src/sched/") or path == "src/base/run_state.h":
-        return [EXPLORER, SCHED_SUITES, TESTING, (*NET_SUITES, "kit/faults/memory_test")]
+        return [EXPLORER, SCHED_SUITES, TESTING,
+                (*SYNC_SUITES, *NET_SUITES, "kit/faults/memory_test")]
     explored = [] if path.startswith("src/poller/backend_") else [EXPLORER]
-    return [*explored, POLLER_SUITES, FAULTS, (*SCHED_SUITES, *NET_SUITES)]
+    return [*explored, POLLER_SUITES, FAULTS, (*SCHED_SUITES, *SYNC_SUITES, *NET_SUITES)]
 
 
 class Scratch:

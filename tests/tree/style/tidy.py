@@ -26,6 +26,7 @@ BELOW = {
     "sched": {"base", "poller", "sched"},
     "net": {"base", "poller", "sched", "net"},
     "os": {"base", "poller", "sched", "net", "os"},
+    "sync": {"base", "poller", "sched", "sync"},
     "testing": {"base", "poller", "sched", "testing"},
 }
 

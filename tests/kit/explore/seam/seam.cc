@@ -1,9 +1,13 @@
 // The seam's parker and clock, and what stands in for src/base/check.cc: a check that fails is a
 // violation, with the interleaving that led to it.
+#include <array>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/this_thread.h"
 #include "base/thread_parker.h"
+#include "explore/machine.h"
 #include "explore/step.h"
 
 namespace rearm::detail {
@@ -61,6 +65,12 @@ std::int64_t now_ns() noexcept {
 }
 
 std::int64_t quick_ns() noexcept { return explore::virtual_now_ns; }
+
+const void* this_thread() noexcept {
+  static constexpr std::array<char, explore::kMaxThreads + 1> kThreads{};
+  const int at = explore::in_thread ? explore::Machine::current() : explore::kMaxThreads;
+  return &kThreads[static_cast<std::size_t>(at)];
+}
 
 void check_failed(const char* sentence, const char* file, int line) noexcept {
   explore::violation("check", "%s (%s:%d)", sentence, file, line);
