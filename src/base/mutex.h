@@ -12,6 +12,12 @@
 //   StackPool::mu_
 //   ThreadParker::mu_
 //   JoinRing::mu_
+//   StopList::mu_              request() touches wait words only
+//   ConditionState::line.mu    who is notified is passed on to its Mutex
+//     MutexState::line.mu
+//   standing_mu                a select() stands in the lines of its cases (src/sync/select.cc)
+//     ChannelCore::mu_
+//     CountGate::line_.mu
 //
 // All others are leaves that are taken alone. Debug builds check it: locking while holding another
 // lock stops the process unless the inner one was made with Nesting::kBelowAnother, and so does

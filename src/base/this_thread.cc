@@ -7,4 +7,9 @@ const void* this_thread() noexcept {
   return &thread;
 }
 
+std::size_t next_turn_of_thread() noexcept {
+  static thread_local constinit std::size_t turn = 0;
+  return turn++;
+}
+
 }  // namespace rearm::detail

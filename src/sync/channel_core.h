@@ -102,7 +102,7 @@ class ChannelCore {
     return ring_.get() + (index < capacity ? index : index - capacity) * value_bytes;
   }
 
-  Mutex mu_;
+  Mutex mu_{Nesting::kBelowAnother};  // A select()'s is above it.
   WaitQueue senders_ REARM_GUARDED_BY(mu_);
   WaitQueue receivers_ REARM_GUARDED_BY(mu_);
   const std::unique_ptr<std::byte[]> ring_;

@@ -63,7 +63,7 @@ class CountGate {
   [[nodiscard]] bool open_slowly(std::int64_t& old) noexcept;
 
   Atomic<std::int64_t> word_;
-  WaitLine line_;
+  WaitLine line_{Nesting::kBelowAnother};  // A select()'s is above it.
 };
 
 }  // namespace rearm::detail

@@ -69,6 +69,9 @@ class LineWait : private OwnWait, public WaitQueue::Node {
   void wait_until_given(const WaitingFor& what);
 };
 
+// Who stands in the lines of several things; see select.cc. Above the locks of these.
+inline constinit Mutex standing_mu;
+
 // One turn of a select() at one of its cases.
 struct CaseTurn {
   Claim& claim;

@@ -5,12 +5,17 @@
 // so that what it takes is all that it takes; a giver who comes in that moment leaves the thing
 // where it is and notes that it has passed the waiter over, who then tries all of them again. At
 // the end it leaves every line under its lock: whoever has given something is through by then.
+//
+// One at a time. Two that try at once, and would serve each other, would pass each other over, and
+// could do so in step for ever (the explorer found that). So who stands in the lines does so under
+// a lock of the process; what can be done at once, waiting and leaving need it not.
 #include "rearm/sync/select.h"
 
 #include <optional>
 
 #include "base/check.h"
 #include "base/claim.h"
+#include "base/this_thread.h"
 #include "base/virtual_clock.h"
 #include "base/wait_queue.h"
 #include "sched/control.h"
@@ -63,9 +68,8 @@ struct CaseState {
 namespace {
 
 // Each time another case is the first. Under control it must not depend on other runs.
-[[gnu::noinline]] std::size_t next_first(CaseState& one, std::size_t count) noexcept {
-  static thread_local constinit std::size_t turn = 0;
-  return (VirtualClock::anywhere() ? one.selects++ : turn++) % count;
+std::size_t next_first(CaseState& one, std::size_t count) noexcept {
+  return (VirtualClock::anywhere() ? one.selects++ : next_turn_of_thread()) % count;
 }
 
 }  // namespace
@@ -94,16 +98,9 @@ class Selection {
     Claim claim(own.word());
     if (own.begin() == OwnWait::Begun::kRefused) return std::unexpected(Errc::kCancelled);
     WaiterList woken;
-    bool is_decided = false;
-    for (bool was_passed_over = true; was_passed_over && !is_decided;) {
-      was_passed_over = false;
-      for (std::size_t i = 0; i < count && !is_decided; ++i) {
-        const std::size_t at = (first + i) % count;
-        is_decided = state_of(at).try_or_stand(claim, static_cast<int>(at), was_passed_over, woken);
-      }
-    }
     Errc error = Errc::kCancelled;
-    if (!is_decided) error = wait(own, deadline, {.act = &act::kSelect, .where = where});
+    if (!stand_in_all(count, first, state_of, claim, woken))
+      error = wait(own, deadline, {.act = &act::kSelect, .where = where});
     const int winner = claim.close();
     for (std::size_t i = 0; i < count; ++i) state_of(i).leave();
     Worker::wake(woken);
@@ -112,6 +109,25 @@ class Selection {
   }
 
  private:
+  // Whether it is decided already.
+  template <class StateOf>
+  [[nodiscard]] static bool stand_in_all(std::size_t count, std::size_t first,
+                                         const StateOf& state_of, Claim& claim,
+                                         WaiterList& woken) noexcept {
+    MutexLock lock(standing_mu);
+    bool was_passed_over = true;
+    while (was_passed_over) {
+      was_passed_over = false;
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t at = (first + i) % count;
+        if (state_of(at).try_or_stand(claim, static_cast<int>(at), was_passed_over, woken)) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
   // Returns why, if nobody has won.
   [[nodiscard]] static Errc wait(OwnWait& own, Deadline deadline, const WaitingFor& what) noexcept {
     for (;;) {

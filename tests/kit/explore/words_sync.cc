@@ -42,6 +42,7 @@
 #include "rearm/sync/shared_mutex.h"
 #include "sched/fiber.h"
 #include "sched/worker.h"
+#include "sync/line.h"
 
 namespace rearm::explore {
 
@@ -70,6 +71,7 @@ class SyncProgram : public WordProgram<Things> {
   void reset() override {
     WordProgram<Things>::reset();
     virtual_now_ns = 1;
+    new (&detail::standing_mu) detail::Mutex();  // An execution that was cut short may hold it.
   }
 
  protected:

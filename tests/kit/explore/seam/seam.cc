@@ -72,6 +72,9 @@ const void* this_thread() noexcept {
   return &kThreads[static_cast<std::size_t>(at)];
 }
 
+// The same choices must give the same execution.
+std::size_t next_turn_of_thread() noexcept { return 0; }
+
 void check_failed(const char* sentence, const char* file, int line) noexcept {
   explore::violation("check", "%s (%s:%d)", sentence, file, line);
 }
