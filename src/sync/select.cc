@@ -83,6 +83,8 @@ SelectCase::SelectCase(ChannelCore& channel, bool sends, void* bytes) noexcept
 SelectCase::SelectCase(CountGate& gate) noexcept : state_(std::in_place) { state_->gate = &gate; }
 SelectCase::~SelectCase() = default;
 
+CountGate& SelectCase::gate_of(::rearm::Event& event) noexcept { return *event.gate_; }
+
 void check_not_sent(bool is_sent) {
   REARM_CHECK(!is_sent, "a SendCase was used once more after its value had been sent");
 }

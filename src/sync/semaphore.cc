@@ -85,7 +85,7 @@ struct SemaphoreState {
       // Those who wait, and no permits; or nobody, and what is left.
       if (line.queue.empty()) {
         if (word.load(kRelaxed) == kWaiters) word.store(0, kRelaxed);
-        static_cast<void>(word.fetch_add(permits * kPermit, kRelease));
+        if (permits != 0) static_cast<void>(word.fetch_add(permits * kPermit, kRelease));
       }
     }
     Worker::wake(woken);

@@ -52,7 +52,7 @@ class SelectCase {
   [[nodiscard]] static ChannelCore& core_of(Channel<T>& channel) noexcept {
     return *channel.core_;
   }
-  [[nodiscard]] static CountGate& gate_of(::rearm::Event& event) noexcept { return *event.gate_; }
+  [[nodiscard]] static CountGate& gate_of(::rearm::Event& event) noexcept;
 
  private:
   friend Result<std::size_t> select_of(std::span<SelectCase* const> cases, Deadline deadline);
