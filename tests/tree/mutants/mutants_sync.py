@@ -67,11 +67,6 @@ MUTANTS = [
          ('      wait.is_handed_ = is_free;\n',
           '      wait.is_handed_ = true;\n'),
      ]),
-    ('notice-late', 'src/sync/condition_variable.cc',
-     'a deadline takes out of the line who has been notified', [
-         ('        first->is_notified_ = true;\n',
-          ''),
-     ]),
     ('permit-late', 'src/sync/line.cc',
      'a permit that is given as the deadline passes is lost', [
          ('    if (begun == Begun::kReady || !queue.remove(*this)) return Ended::kGiven;\n',
@@ -99,11 +94,6 @@ MUTANTS = [
      'the gate opens for the first in line alone', [
          ('    while (line_.queue.give(woken)) {\n    }\n',
           '    static_cast<void>(line_.queue.give(woken));\n'),
-     ]),
-    ('gate-gone', 'src/sync/count_gate.cc',
-     'the gate is touched after who waited has destroyed it', [
-         ('  if ((word & kOpenedSlowly) != 0) MutexLock lock(line_.mu);\n',
-          ''),
      ]),
     ('shared-starved', 'src/sync/shared_mutex.cc',
      'readers overtake a writer in line', [
@@ -140,11 +130,6 @@ MUTANTS = [
      'a waiter that tries is given something by another', [
          ('old == kTrying ? kPassedOver : place',
           'place'),
-     ]),
-    ('select-itself', 'src/base/wait_queue.h',
-     'one who sends or receives passes itself over, for ever', [
-         ('           (node->claim_ == self || !node->claim_->win(node->place_))) {\n',
-          '           !node->claim_->win(node->place_)) {\n'),
      ]),
     ('group-late', 'src/sync/task_group.cc',
      'a task that begins after the stop is not stopped', [
