@@ -43,7 +43,7 @@ PLAIN = re.compile(
     r"_GLOBAL_OFFSET_TABLE_|_Unwind_\w+|__cxa_\w+|__dso_handle|__errno_location|"
     r"__gxx_personality_v0|__once_proxy|__popcountdi2|__sched_cpucount|"
     r"__cmsg_nxthdr|__tls_get_addr|__stack_chk_fail|abort|"
-    r"getenv|stderr|"
+    r"getenv|stderr|__libc_single_threaded|pthread_self|"
     r"hton[ls]|ntoh[ls]|inet_(ntop|pton)|in6addr_(any|loopback)|mem\w+|str\w+|"
     r"sig(add|empty)set|sigismember|(jump|make|ontop)_fcontext|rearm_jump"
 )
@@ -51,8 +51,8 @@ PLAIN = re.compile(
 # Of the C++ library: what makes a thread is on the list (pthread_create); the rest of these waits,
 # in futexes, or asks the clock, which is memory.
 THREAD_START = "_ZNSt6thread15_M_start_thread"
-CXX_CALLS = re.compile(r"_Z\w*(filesystem|basic_[io]?f?stream|basic_filebuf|random_device|"
-                       r"this_thread|jthread)")
+CXX_CALLS = re.compile(r"_Z(?!NK?5rearm)\w*(filesystem|basic_[io]?f?stream|basic_filebuf|"
+                       r"random_device|this_thread|jthread)")
 # Of those, what writes into a stream that the program has opened; and the files of /proc and of the
 # cgroup that a runtime without a number of workers reads: what cannot be read sets no limit
 # (sched/usable_processors.h).
