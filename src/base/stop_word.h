@@ -23,8 +23,9 @@
 // long as it is there, the waiter is parked, and the one who takes it out owns it. A stranger who
 // has announced himself in the word, and has not parked yet, is disturbed: he looks again, and
 // nobody else may begin to wait there before he has.
-// REQUIRES, therefore: an announced word stays a WaitWord for as long as the StopWord is there. The
-// words of descriptors do, and the one that lies beside the StopWord; not those in frames.
+// REQUIRES, therefore: the waiter lies there (REARM_ON_ITS_STACK); an announced word stays a
+// WaitWord for as long as the StopWord is there. The words of descriptors do, and the one that lies
+// beside the StopWord; not those in frames.
 //
 // Shield. From requests of this one alone; it is the waiter's own business: it is woken, finds that
 // it is shielded, and waits on.

@@ -71,6 +71,11 @@ class StopState : public LinkedList<StopState>::Link {
   // been buried.
   [[nodiscard]] Waiter* request() noexcept { return stop_.request(memory()); }
 
+  // Whether a request finds this waiter while it is parked.
+  [[nodiscard]] bool reaches(const Waiter& waiter) const noexcept {
+    return &waiter >= stack_ && static_cast<const void*>(&waiter) < this;
+  }
+
   // Whether the fiber itself was asked; not with its run.
   [[nodiscard]] bool was_requested() const noexcept { return stop_.was_requested(); }
 

@@ -1,6 +1,7 @@
 #include "sched/wait.h"
 
 #include "base/clock.h"
+#include "base/sanitizer.h"
 #include "base/this_thread.h"
 #include "base/thread_parker.h"
 #include "sched/fiber.h"
@@ -33,9 +34,8 @@ std::optional<WakeReason> outcome(WaitWord::Committed committed, const Waiter& w
 
 // Apart, so that the frame of a wait without a deadline, which is what most fibers park in, has no
 // room for a timer: what a park touches, waking touches again, long after it has left the cache.
-[[gnu::noinline]] std::optional<WakeReason> wait_with_timer(Worker& worker, WaitWord& word,
-                                                            Deadline deadline,
-                                                            Cancellable cancellable) {
+[[gnu::noinline]] REARM_ON_ITS_STACK std::optional<WakeReason> wait_with_timer(
+    Worker& worker, WaitWord& word, Deadline deadline, Cancellable cancellable) {
   Parked waiter(*worker.fiber());
   Timer timer(word);
   Timers& timers = worker.processor().timers;
@@ -50,7 +50,7 @@ std::optional<WakeReason> outcome(WaitWord::Committed committed, const Waiter& w
   return outcome(committed, waiter);
 }
 
-std::optional<WakeReason> wait_without_timer(Worker& worker, WaitWord& word) {
+REARM_ON_ITS_STACK std::optional<WakeReason> wait_without_timer(Worker& worker, WaitWord& word) {
   Parked waiter(*worker.fiber());
   return outcome(worker.park(word, waiter), waiter);
 }

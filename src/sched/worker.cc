@@ -76,6 +76,9 @@ void Worker::leave_fiber(Fiber* next, void (*settle_it)(Fiber&)) {
 
 WaitWord::Committed Worker::park(WaitWord& word, Waiter& waiter) {
   Fiber& self = *fiber_;
+  REARM_DCHECK(self.stop.reaches(waiter),
+               "a fiber parks as a waiter that does not lie on its stack, where a request to stop "
+               "looks for it");
   self.leave.word = &word;
   self.leave.waiter = &waiter;
   self.leave.committed = WaitWord::Committed::kParked;
