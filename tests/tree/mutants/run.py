@@ -17,9 +17,11 @@ suites that `scripts/test --all` adds. A mutant that only the latter kill is nam
 
 import argparse
 import datetime
+import os
 import pathlib
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -113,14 +115,29 @@ class Scratch:
         for suite in suites:
             name, *arguments = suite.split()
             program = self.build / "tests" / name
-            try:
-                done = subprocess.run([program, *(arguments or GTEST)], capture_output=True,
-                                      text=True, errors="replace", timeout=SUITE_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
+            done = run_with_limit([program, *(arguments or GTEST)])
+            if done is None:
                 return f"{program.name}: hangs", time.monotonic() - start
             if done.returncode != 0:
                 return f"{program.name}: {what_failed(done)}", time.monotonic() - start
         return None, time.monotonic() - start
+
+
+def run_with_limit(command):
+    """Returns what became of it, or None if it had to be ended, with all that it had started.
+
+    A death test of a mutant that spins has a child that holds the pipes, and would be waited for.
+    """
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          errors="replace", start_new_session=True) as process:
+        try:
+            out, err = process.communicate(timeout=SUITE_TIMEOUT_S)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                return None
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def what_failed(done):
@@ -140,8 +157,8 @@ def what_failed(done):
 def suite_of(killer):
     """What to build and to run to see only that: `program: case`, or `explore: scenario ...`."""
     program, _, what = killer.partition(": ")
-    every = [suite for stages in (EXPLORER, POLLER_SUITES, SCHED_SUITES, NET_SUITES, FAULTS,
-                                  TESTING, RACES) for suite in stages]
+    every = [suite for stages in (EXPLORER, POLLER_SUITES, SCHED_SUITES, SYNC_SUITES, NET_SUITES,
+                                  FAULTS, TESTING, OS_SUITES, RACES) for suite in stages]
     found = [suite for suite in every if suite.split()[0].endswith("/" + program)]
     if not found:
         return None
@@ -254,8 +271,9 @@ def main():
         return 0
 
     sources = Inputs()
-    for path in ("src", "include", "tests/base", "tests/poller", "tests/sched", "tests/net",
-                 "tests/testing", "tests/kit", "cmake", "CMakePresets.json"):
+    for path in ("src", "include", "tests/base", "tests/poller", "tests/sched", "tests/sync",
+                 "tests/net", "tests/os", "tests/testing", "tests/kit", "cmake",
+                 "CMakePresets.json"):
         sources.add_file(ROOT / path)
     scratch, is_prepared = Scratch(options.build), False
     bad, times, late, found = 0, [], [], {}
