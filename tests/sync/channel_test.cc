@@ -4,10 +4,12 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "rearm/sync/select.h"
 #include "rearm/testing.h"
 #include "sync/sync_fixture.h"
 
@@ -149,6 +151,15 @@ struct Wide {
   std::array<std::uint64_t, 32> words{};
 };
 
+// Copied as bytes by the channel, and by nobody else.
+struct Ticket {
+  explicit Ticket(int of) : number(of) {}
+  Ticket(Ticket&&) = default;
+  Ticket& operator=(Ticket&&) = default;
+  int number;
+};
+static_assert(std::is_trivially_copyable_v<Ticket> && !std::is_copy_constructible_v<Ticket>);
+
 // What is left in a channel is destroyed with it; move-only and wide values go through whole.
 TEST_F(ChannelTest, EveryKindOfValueGoesThrough) {
   auto counted = std::make_shared<int>(1);
@@ -168,6 +179,14 @@ TEST_F(ChannelTest, EveryKindOfValueGoesThrough) {
     Channel<char> narrow(1);
     EXPECT_TRUE(narrow.send('x'));
     EXPECT_EQ(narrow.receive().value(), 'x');
+    Channel<Ticket> tickets(2);
+    EXPECT_TRUE(tickets.send(Ticket(1)));
+    EXPECT_EQ(tickets.receive()->number, 1);
+    SendCase<Ticket> send(tickets, Ticket(2));
+    EXPECT_TRUE(select(patience(), send));
+    ReceiveCase<Ticket> receive(tickets);
+    EXPECT_TRUE(select(patience(), receive));
+    EXPECT_EQ(receive.value()->number, 2);
   });
   EXPECT_EQ(counted.use_count(), 1) << "what was left in the channel was not destroyed";
 }

@@ -124,7 +124,7 @@ class Channel {
       const std::unique_ptr<T> box(bytes);
       return std::move(*box);
     } else {
-      return bytes;
+      return std::move(bytes);
     }
   }
 

@@ -93,7 +93,7 @@ class ReceiveCase final : public detail::SelectCase {
       const std::unique_ptr<T> box(bytes);
       value_.emplace(std::move(*box));
     } else {
-      value_.emplace(bytes);
+      value_.emplace(std::move(bytes));
     }
   }
 
@@ -111,7 +111,7 @@ class SendCase final : public detail::SelectCase {
           if constexpr (Parcel::kIsBoxed) {
             return new T(std::move(value));
           } else {
-            return value;
+            return std::move(value);
           }
         }()) {}
   ~SendCase() override {
