@@ -75,19 +75,17 @@ class GroupCore {
 
   void stop() noexcept {
     WaiterList woken;
-    std::vector<std::shared_ptr<StopEar>> ears;
     {
       MutexLock lock(mu_);
       if (is_stopped_) return;
       is_stopped_ = true;
       for (GroupMember* one = members_.first(); one != nullptr;
            one = LinkedList<GroupMember>::after(*one)) {
-        StopState& state = one->fiber.stop;
-        if (Waiter* const waiter = state.request()) woken.push_back(*waiter);
-        if (StopEar* const ear = state.ear()) ears.push_back(ear->share());
+        if (Waiter* const waiter = one->fiber.stop.request()) woken.push_back(*waiter);
+        ++unheard_;
       }
     }
-    for (const auto& ear : ears) ear->hear();
+    while (const auto ear = next_ear()) ear->hear();
     Worker::wake(woken);
   }
 
@@ -129,6 +127,19 @@ class GroupCore {
   }
 
  private:
+  // One after the other, because to collect them could fail. Null after the last.
+  [[nodiscard]] std::shared_ptr<StopEar> next_ear() noexcept {
+    MutexLock lock(mu_);
+    while (unheard_ > 0 && !members_.empty()) {
+      GroupMember& one = *members_.first();
+      members_.remove(one);
+      members_.push_back(one);
+      --unheard_;
+      if (StopEar* const ear = one.fiber.stop.ear()) return ear->share();
+    }
+    return nullptr;
+  }
+
   void keep(std::exception_ptr exception, std::error_code error) noexcept REARM_REQUIRES(mu_) {
     try {
       if (!exception) exception = std::make_exception_ptr(std::system_error(error));
@@ -140,6 +151,7 @@ class GroupCore {
 
   Mutex mu_;
   LinkedList<GroupMember> members_ REARM_GUARDED_BY(mu_);
+  std::size_t unheard_ REARM_GUARDED_BY(mu_) = 0;  // At the front; too many, where some have left.
   bool is_stopped_ REARM_GUARDED_BY(mu_) = false;
   bool is_joined_ REARM_GUARDED_BY(mu_) = false;
   bool has_failed_ REARM_GUARDED_BY(mu_) = false;

@@ -22,6 +22,7 @@
 #include "rearm/sync/mutex.h"
 #include "rearm/sync/semaphore.h"
 #include "rearm/sync/shared_mutex.h"
+#include "rearm/sync/task_group.h"
 #include "rearm/sync/wait_group.h"
 #include "sched/stop_state.h"
 #include "sync/sync_fixture.h"
@@ -266,6 +267,28 @@ TEST_F(StopTest, TheTokensOfAllFibersHearAStopOfTheRun) {
     for (auto& fiber : fibers) fiber.join();
   });
   EXPECT_EQ(heard, 10);
+}
+
+TEST_F(StopTest, TheTokensOfAGroupHearThatItIsStopped) {
+  run([] {
+    std::atomic<int> heard{0};
+    std::atomic<int> listen{0};
+    TaskGroup group;
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_TRUE(group.spawn([&, i] {
+        if (i % 4 == 0) return;
+        const std::stop_callback callback(this_fiber::stop_token(), [&] { ++heard; });
+        ++listen;
+        if (i % 4 == 1) (void)this_fiber::sleep_for(1h);
+        while (!this_fiber::stop_token().stop_requested()) this_fiber::yield();
+        if (i % 4 == 3) (void)Event().wait();
+      }));
+    }
+    while (listen < 15) this_fiber::yield();
+    group.request_stop();
+    EXPECT_EQ(heard, 15);
+    EXPECT_EQ(group.join().error(), Errc::kCancelled);
+  });
 }
 #endif
 

@@ -136,6 +136,16 @@ MUTANTS = [
          ('      is_late = is_stopped_;\n',
           ''),
      ]),
+    ('group-unheard', 'src/sync/task_group.cc',
+     'the tokens of a group are not told that it is stopped', [
+         ('    while (const auto ear = next_ear()) ear->hear();\n',
+          ''),
+     ]),
+    ('group-ears', 'src/sync/task_group.cc',
+     'only the first token of a group is told', [
+         ('      members_.remove(one);\n      members_.push_back(one);\n      --unheard_;\n',
+          '      --unheard_;\n'),
+     ]),
     ('barrier-left', 'src/sync/barrier.cc',
      'one who has left a barrier is counted nevertheless', [
          ('      if (turn != came) return Ended::kGiven;\n      --arrived;\n',
