@@ -24,7 +24,10 @@
 #include "rearm/sync/shared_mutex.h"
 #include "rearm/sync/task_group.h"
 #include "rearm/sync/wait_group.h"
+#include "sched/scheduler.h"
 #include "sched/stop_state.h"
+#include "sched/timers.h"
+#include "sched/worker.h"
 #include "sync/sync_fixture.h"
 
 namespace rearm::test {
@@ -202,6 +205,37 @@ TEST_F(StopTest, AShieldDoesNotHoldOffTheStopOfARun) {
     this_fiber::yield();
     runtime.request_stop();
     fiber.join();
+  });
+}
+
+// What is left of Scheduler::request_stop() for one who was held up until the next run.
+void disturb_all_waits() {
+  detail::Scheduler& scheduler = detail::Worker::current()->scheduler();
+  WaiterList woken = scheduler.poller().withdraw_all(WakeReason::kReady);
+  for (const auto& processor : scheduler.processors()) {
+    processor->timers.expire(detail::Timers::kNever, WakeReason::kCancelled, woken);
+    processor->stops.disturb(woken);
+  }
+  detail::Worker::wake(woken);
+}
+
+TEST_F(StopTest, AStopOfTheRunBeforeEndsNoWait) {
+  open({.workers = 1});
+  run([] {
+    World world;
+    for (const Wait& each : all_waits()) {
+      for (const Deadline until : both_kinds()) {
+        auto fiber = spawn([&] { return each.wait(world, until); });
+        this_fiber::yield();
+        for (int i = 0; i < 2; ++i) {
+          disturb_all_waits();
+          this_fiber::yield();
+        }
+        EXPECT_FALSE(fiber.wait(Deadline::immediate())) << each.name;
+        fiber.request_stop();
+        EXPECT_EQ(fiber.join().error(), Errc::kCancelled) << each.name;
+      }
+    }
   });
 }
 
