@@ -256,15 +256,17 @@ TEST_F(StopTest, TheTokenHearsWhatTheFiberIsAsked) {
   EXPECT_FALSE(this_fiber::stop_token().stop_possible());
   run([] {
     std::atomic<int> heard{0};
+    Event listens;
     auto fiber = spawn([&] {
       const std::stop_token token = this_fiber::stop_token();
       EXPECT_EQ(token, this_fiber::stop_token());
       EXPECT_FALSE(token.stop_requested());
       const std::stop_callback callback(token, [&] { ++heard; });
+      listens.set();
       EXPECT_FALSE(this_fiber::sleep_for(1h));
       return token.stop_requested();
     });
-    this_fiber::yield();
+    EXPECT_TRUE(listens.wait());
     fiber.request_stop();
     EXPECT_EQ(heard, 1);
     EXPECT_TRUE(fiber.join());
