@@ -128,8 +128,8 @@ MUTANTS = [
      ]),
     ('select-two', 'src/base/claim.h',
      'a waiter that tries is given something by another', [
-         ('old == kTrying ? kPassedOver : place',
-          'place'),
+         ('    return old == kOpen;\n',
+          '    return true;\n'),
      ]),
     ('group-late', 'src/sync/task_group.cc',
      'a task that begins after the stop is not stopped', [
