@@ -27,7 +27,7 @@ ssize_t without_sigpipe(NoSigpipe& no_sigpipe, ssize_t n) {
 }
 
 ssize_t write_once(int fd, bool is_socket, ConstBuffer buffer) {
-  const std::size_t bytes = std::min(buffer.size(), kLargestTransfer);
+  const std::size_t bytes = std::min(buffer.size(), kLargestPart);
   if (is_socket) return result_or_errno(::send(fd, buffer.data(), bytes, kNoSignal));
   NoSigpipe no_sigpipe;
   return without_sigpipe(no_sigpipe, ::write(fd, buffer.data(), bytes));
@@ -67,7 +67,7 @@ Result<std::size_t> read_by_rule(FdAccess::Operation& operation, bool rule, std:
 
 Result<std::size_t> read_once(FdAccess::Operation& operation, bool rule, MutableBuffer buffer,
                               Deadline deadline) {
-  const std::size_t bytes = std::min(buffer.size(), kLargestTransfer);
+  const std::size_t bytes = std::min(buffer.size(), kLargestPart);
   return read_by_rule(operation, rule, bytes, deadline,
                       [&](int fd) { return result_or_errno(::read(fd, buffer.data(), bytes)); });
 }

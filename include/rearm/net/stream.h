@@ -38,8 +38,8 @@ class Stream : public Fd {
   [[nodiscard]] static Result<Stream> adopt(int fd) noexcept;
   [[nodiscard]] static Result<Stream> adopt(int fd, Runtime& runtime) noexcept;
 
-  // Reads what is there, up to the buffer's size; parks while nothing is. 0 means the end of the
-  // stream. Errors: kInvalidArgument (the buffers have no room).
+  // Reads what is there, up to the buffer's size and 1 MiB; parks while nothing is. 0 means the end
+  // of the stream. Errors: kInvalidArgument (the buffers have no room).
   [[nodiscard]] Result<std::size_t> read_some(MutableBuffer buffer,
                                               Deadline deadline = {}) noexcept;
   [[nodiscard]] Result<std::size_t> readv(std::span<const MutableBuffer> buffers,
@@ -65,7 +65,8 @@ class Stream : public Fd {
   // error, what was read so far is lost to the caller.
   [[nodiscard]] Result<void> read_exact(MutableBuffer buffer, Deadline deadline = {}) noexcept;
 
-  // Writes at least one byte of a non-empty buffer; parks while there is no room.
+  // Writes at least one byte of a non-empty buffer, and 1 MiB at most; parks while there is no
+  // room.
   [[nodiscard]] Result<std::size_t> write_some(ConstBuffer buffer, Deadline deadline = {}) noexcept;
   [[nodiscard]] Result<std::size_t> writev(std::span<const ConstBuffer> buffers,
                                            Deadline deadline = {}) noexcept;
