@@ -18,13 +18,13 @@ struct SignalState {
   Stream stream;
   const std::thread::id opener = std::this_thread::get_id();
   Atomic<bool> is_open{true};
+  bool closed_elsewhere = false;  // close() was called, on another thread than the opener.
 
   SignalState() = default;
   SignalState(const SignalState&) = delete;
   SignalState& operator=(const SignalState&) = delete;
-  // close() may have been called on another thread.
   ~SignalState() {
-    if (!is_open.load(kSeqCst) && std::this_thread::get_id() == opener) source.let_go_here();
+    if (closed_elsewhere && std::this_thread::get_id() == opener) source.let_go_here();
   }
 };
 
@@ -35,6 +35,7 @@ std::array<Atomic<bool>, kSignalNumbers> taken;
 
 bool can_be_taken(int number) {
   switch (number) {
+    case SIGPIPE:  // It is the thread's that has written.
     case SIGKILL:
     case SIGSTOP:
     case SIGSEGV:
@@ -138,8 +139,10 @@ Result<int> SignalSet::wait(Deadline deadline) noexcept {
 Result<void> SignalSet::close() noexcept {
   if (state_ == nullptr || !state_->is_open.exchange(false, kSeqCst))
     return std::unexpected(Errc::kClosed);
-  (void)state_->stream.close();
+  state_->closed_elsewhere = std::this_thread::get_id() != state_->opener;
+  // First: a handler that is still in place would write to a pipe without a reader.
   state_->source.let_go();
+  (void)state_->stream.close();
   detail::untake(state_->signals);
   return {};
 }

@@ -151,6 +151,16 @@ TEST_F(SignalSetTest, DestroyingItClosesItAndMovingDoesNot) {
   EXPECT_EQ(handled, 1);
 }
 
+// The closed set is destroyed when the new one has the signals already.
+TEST_F(SignalSetTest, ASetCanBeOpenedAgainIntoTheSameObject) {
+  SignalSet signals = open_set({SIGUSR1}).value();
+  EXPECT_TRUE(signals.close());
+  signals = open_set({SIGUSR1}).value();
+  ::kill(::getpid(), SIGUSR1);
+  EXPECT_EQ(handled, 0);
+  EXPECT_EQ(signals.wait(test::patience()), SIGUSR1);
+}
+
 TEST_F(SignalSetTest, ASignalHasOneSet) {
   SignalSet first = open_set({SIGUSR1}).value();
   EXPECT_EQ(open_set({SIGUSR2, SIGUSR1}).error(), Errc::kBusy);
@@ -160,7 +170,7 @@ TEST_F(SignalSetTest, ASignalHasOneSet) {
 }
 
 TEST_F(SignalSetTest, WhatCannotBeTakenIsRefused) {
-  for (const int number : {0, -1, SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+  for (const int number : {0, -1, SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGPIPE,
                            detail::kSignalNumbers, 1 << 30, std::numeric_limits<int>::min()}) {
     EXPECT_EQ(open_set({SIGUSR1, number}).error(), Errc::kInvalidArgument) << number;
   }

@@ -16,7 +16,9 @@
 // with SA_RESTART.
 //
 // What signals are not. They do not count: of two that come before the first is taken, one may be
-// left. Two sets of one process cannot have the same signal.
+// left; elsewhere than on Linux, a pipe that nobody reads has room for some thousands of all kinds.
+// They are the process's: what is sent to a thread, by raise() or pthread_kill(), is not seen on
+// Linux; say kill(getpid(), SIGTERM). Two sets of one process cannot have the same signal.
 #pragma once
 
 #include <initializer_list>
@@ -39,8 +41,8 @@ class SignalSet {
  public:
   // From now on the signals are remembered until they are taken. On a plain thread, for waits of
   // the fibers of `runtime` or of plain threads. Never parks.
-  // Errors: kInvalidArgument (no signal; one that does not exist, that no process can catch, or by
-  // which a fault of the program's own is told: SIGSEGV, SIGBUS, SIGFPE, SIGILL); kBusy (another
+  // Errors: kInvalidArgument (no signal; one that does not exist, that no process can catch, or
+  // that tells a thread what it has done: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGPIPE); kBusy (another
   // set has one of them); kNotSupported (on a fiber of a runtime with several workers, whose other
   // threads would not see it); EMFILE, ENFILE, ENOMEM. Nothing has changed then.
   [[nodiscard]] static Result<SignalSet> open(std::initializer_list<int> signals,
@@ -57,7 +59,8 @@ class SignalSet {
 
   // Lets go of the signals: they do again what they did before open(). On Linux the calling thread
   // unblocks those that open() has blocked, so one that has come and was not taken is delivered
-  // here and now; the thread that opened the set does so when the set is destroyed there. A wait in
+  // here and now; if that was another thread than the one that opened the set, this one
+  // does so when the set is destroyed there. A wait in
   // progress ends with kClosed. Errors: kClosed (it was before). Never parks.
   Result<void> close() noexcept;
 
