@@ -33,15 +33,15 @@ ssize_t write_once(int fd, bool is_socket, ConstBuffer buffer) {
   return without_sigpipe(no_sigpipe, ::write(fd, buffer.data(), bytes));
 }
 
-ssize_t writev_once(int fd, bool is_socket, iovec* vectors, std::size_t count) {
+ssize_t writev_once(int fd, bool is_socket, const Vectors& vectors) {
   if (is_socket) {
     msghdr message{};
-    message.msg_iov = vectors;
-    message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(vectors.count());
     return result_or_errno(::sendmsg(fd, &message, kNoSignal));
   }
   NoSigpipe no_sigpipe;
-  return without_sigpipe(no_sigpipe, ::writev(fd, vectors, static_cast<int>(count)));
+  return without_sigpipe(no_sigpipe, ::writev(fd, vectors.data(), vectors.count()));
 }
 
 // A read under the short-read rule: see fd_access.h.
@@ -76,14 +76,12 @@ Result<std::size_t> read_once(FdAccess::Operation& operation, bool rule, Mutable
 Result<std::size_t> write_several(FdAccess::Operation& operation, bool is_socket,
                                   std::span<const ConstBuffer> buffers, Deadline deadline) {
   const auto transfer = one_transfer(buffers);
-  if (transfer.count <= 1) {
+  if (transfer.count <= 1 && transfer.cut == 0) {
     const ConstBuffer buffer = transfer.count == 0 ? ConstBuffer() : buffers[transfer.at];
     return operation.perform(deadline, [&](int fd) { return write_once(fd, is_socket, buffer); });
   }
-  // sendmsg() and writev() read through the vectors; struct iovec merely cannot say so.
-  auto* const vectors = const_cast<iovec*>(reinterpret_cast<const iovec*>(&buffers[transfer.at]));
-  return operation.perform(
-      deadline, [&](int fd) { return writev_once(fd, is_socket, vectors, transfer.count); });
+  const Vectors vectors(buffers, transfer);
+  return operation.perform(deadline, [&](int fd) { return writev_once(fd, is_socket, vectors); });
 }
 
 }  // namespace
@@ -116,11 +114,12 @@ Result<std::size_t> Stream::readv(std::span<const MutableBuffer> buffers,
   const auto transfer = detail::one_transfer(buffers);
   if (transfer.bytes == 0) return std::unexpected(Errc::kInvalidArgument);
   const bool rule = FdAccess::has_trait(*this, FdAccess::kShortReadDrains);
-  if (transfer.count == 1)
+  if (transfer.count == 1 && transfer.cut == 0) {
     return detail::read_once(operation, rule, buffers[transfer.at], deadline);
-  const auto* const vectors = reinterpret_cast<const iovec*>(&buffers[transfer.at]);
+  }
+  const detail::Vectors vectors(buffers, transfer);
   return detail::read_by_rule(operation, rule, transfer.bytes, deadline, [&](int fd) {
-    return detail::result_or_errno(::readv(fd, vectors, static_cast<int>(transfer.count)));
+    return detail::result_or_errno(::readv(fd, vectors.data(), vectors.count()));
   });
 }
 

@@ -386,7 +386,9 @@ TEST(Transfer, OneCallTakesWhatFitsIntoIt) {
   expect({of(0), of(3), of(0), of(4)}, 1, 3, 7);
   expect({of(kLargestPart)}, 0, 1, kLargestPart);
   expect({of(kLargestPart + 1)}, 0, 1, kLargestPart);
-  expect({of(1), of(kLargestPart)}, 0, 1, 1);
+  expect({of(1), of(kLargestPart)}, 0, 1, kLargestPart);  // The second one is cut.
+  EXPECT_EQ(one_transfer(std::span<const ConstBuffer>(std::vector{of(1), of(kLargestPart)})).cut,
+            kLargestPart - 1);
   expect({of(1), of(kLargestPart - 1), of(1)}, 0, 2, kLargestPart);
   expect(std::vector<ConstBuffer>(IOV_MAX + 1, of(1)), 0, IOV_MAX, IOV_MAX);
 }

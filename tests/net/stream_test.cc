@@ -281,6 +281,30 @@ TEST_P(StreamTest, MoreVectorsThanTheSystemTakesAreTakenInParts) {
   });
 }
 
+// One call moves a part of what is large (src/net/transfer.h), from its beginning on.
+TEST_P(StreamTest, ALargeBufferBehindASmallOneIsCut) {
+  run([] {
+    auto [reader, writer, duplex] = ends();
+    std::string body(3 << 20, '\0');
+    for (std::size_t i = 0; i < body.size(); ++i) body[i] = static_cast<char>(i % 251);
+    const std::array<ConstBuffer, 2> out{ConstBuffer("head "), ConstBuffer(body)};
+    const std::size_t begun = expect_value(writer.writev(out, patience()));
+    std::array<char, 5> head{};
+    std::string received(body.size(), '\0');
+    const std::array<MutableBuffer, 2> in{MutableBuffer(head), MutableBuffer(received)};
+    const std::size_t taken = expect_value(reader.readv(in, patience()));
+    EXPECT_GT(std::min(begun, taken), 5U) << "the head alone";
+    auto rest = spawn([&writer, &body, begun] {
+      return writer.write_all(std::string_view(body).substr(begun - 5), patience());
+    });
+    expect_ok(reader.read_exact({received.data() + taken - 5, received.size() - (taken - 5)},
+                                patience()));
+    expect_ok(rest.join());
+    EXPECT_EQ(std::string_view(head.data(), head.size()), "head ");
+    EXPECT_TRUE(received == body);
+  });
+}
+
 TEST_P(StreamTest, SingleBytesArriveInOrder) {
   run([] {
     auto [reader, writer, duplex] = ends();
