@@ -88,7 +88,7 @@ TEST_P(UnixTest, ConnectWaitsWhileTheBacklogIsFull) {
     UnixListener listener = expect_value(UnixListener::bind(address, {.backlog = 0}));
     std::list<UnixStream> filling;
     for (;;) {
-      auto stream = UnixStream::connect(address, Deadline::after(1ms));
+      auto stream = UnixStream::connect(address, Deadline::immediate());
       if (!stream) {
         EXPECT_EQ(stream.error(), Errc::kTimedOut);
         break;
@@ -110,7 +110,7 @@ TEST_P(UnixTest, AStopEndsAConnectThatWaitsForTheBacklog) {
     const SocketAddress address = directory_.fresh();
     const UnixListener listener = expect_value(UnixListener::bind(address, {.backlog = 0}));
     std::list<UnixStream> filling;
-    while (auto stream = UnixStream::connect(address, Deadline::after(1ms))) {
+    while (auto stream = UnixStream::connect(address, Deadline::immediate())) {
       filling.push_back(std::move(*stream));
     }
     auto waiting = spawn([&address] { return UnixStream::connect(address, patience()); });

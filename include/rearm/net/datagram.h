@@ -48,7 +48,8 @@ class Datagram : public SocketOf<Fd> {
   // Parks while there is no room for it. Errors: EMSGSIZE; ECONNREFUSED, as above; EDESTADDRREQ or
   // ENOTCONN (send() without connect()). A Unix socket's receiver that is full: on Linux, send()
   // waits for it like any other; send_to() has to look again, as UnixStream::connect() does, and
-  // learns of room when it looks, 100 ms later at most; other systems say ENOBUFS.
+  // learns of room when it looks, 100 ms later at most; other systems say ENOBUFS. Those that look
+  // have no order: where others keep a receiver full, one may be overtaken again and again.
   Result<void> send_to(ConstBuffer datagram, const SocketAddress& to,
                        Deadline deadline = {}) noexcept;
   Result<void> send(ConstBuffer datagram, Deadline deadline = {}) noexcept;
