@@ -91,6 +91,16 @@ TEST_F(MutexTest, TheTimedFormsSayWhatEndedThem) {
     }).join();
     mutex.unlock();
     EXPECT_EQ(mutex.lock(Deadline::after(-1s)).error(), Errc::kTimedOut);
+    // The standard's: with no time left they are as try_lock() is.
+    for (const auto timeout : {0s, -1s}) {
+      EXPECT_TRUE(mutex.try_lock_for(timeout));
+      EXPECT_FALSE(spawn([&] { return mutex.try_lock_for(timeout); }).join());
+      mutex.unlock();
+    }
+    EXPECT_TRUE(mutex.try_lock_until(std::chrono::steady_clock::now() - 1s));
+    mutex.unlock();
+    EXPECT_TRUE(mutex.try_lock_until(std::chrono::system_clock::now() - 1s));
+    mutex.unlock();
     EXPECT_TRUE(mutex.try_lock_until(std::chrono::steady_clock::now() + kPatience));
     mutex.unlock();
     std::unique_lock lock(mutex, std::try_to_lock);

@@ -72,6 +72,10 @@ TEST_F(SemaphoreTest, ADeadlineEndsTheWait) {
     slots.release();
     EXPECT_EQ(slots.acquire(Deadline::after(-1s)).error(), Errc::kTimedOut);
     EXPECT_TRUE(slots.try_acquire_for(1s));
+    slots.release(2);
+    EXPECT_TRUE(slots.try_acquire_for(-1s)) << "as try_acquire() is";
+    EXPECT_TRUE(slots.try_acquire_until(std::chrono::steady_clock::now() - 1s));
+    EXPECT_FALSE(slots.try_acquire_for(-1s));
   });
 }
 

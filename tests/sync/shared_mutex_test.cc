@@ -93,6 +93,17 @@ TEST_F(SharedMutexTest, AWriterWhoGivesUpLetsTheReadersBehindHimIn) {
       EXPECT_EQ(mutex.lock_shared(Deadline::immediate()).error(), Errc::kTimedOut);
     }).join();
     mutex.unlock();
+    // With no time left they are as try_lock() is.
+    const auto past = std::chrono::steady_clock::now() - 1s;
+    EXPECT_TRUE(mutex.try_lock_shared_for(-1s));
+    EXPECT_TRUE(mutex.try_lock_shared_until(past));
+    EXPECT_FALSE(mutex.try_lock_for(-1s));
+    mutex.unlock_shared();
+    mutex.unlock_shared();
+    EXPECT_TRUE(mutex.try_lock_for(-1s));
+    mutex.unlock();
+    EXPECT_TRUE(mutex.try_lock_until(past));
+    mutex.unlock();
   });
 }
 

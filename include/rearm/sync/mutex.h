@@ -64,13 +64,14 @@ class Mutex {
   // May park. REQUIRES: the caller does not hold it.
   [[nodiscard]] Result<void> lock(Deadline deadline) noexcept;
 
+  // The standard's: with no time left they do what try_lock() does.
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_for(std::chrono::duration<Rep, Period> timeout) {
-    return lock(Deadline::after(timeout)).has_value();
+    return try_lock() || lock(Deadline::after(timeout)).has_value();
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool try_lock_until(std::chrono::time_point<Clock, Duration> instant) {
-    return lock(detail::deadline_at(instant)).has_value();
+    return try_lock() || lock(detail::deadline_at(instant)).has_value();
   }
 
   // REQUIRES: the caller holds it.

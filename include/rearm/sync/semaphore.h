@@ -40,13 +40,14 @@ class Semaphore {
   // Does not wait.
   [[nodiscard]] bool try_acquire() noexcept;
 
+  // With no time left they do what try_acquire() does.
   template <class Rep, class Period>
   [[nodiscard]] bool try_acquire_for(std::chrono::duration<Rep, Period> timeout) {
-    return acquire(Deadline::after(timeout)).has_value();
+    return try_acquire() || acquire(Deadline::after(timeout)).has_value();
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool try_acquire_until(std::chrono::time_point<Clock, Duration> instant) {
-    return acquire(detail::deadline_at(instant)).has_value();
+    return try_acquire() || acquire(detail::deadline_at(instant)).has_value();
   }
 
   // Gives permits, by anybody. Does not wait. REQUIRES: `permits` >= 0, and together not more than

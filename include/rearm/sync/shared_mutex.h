@@ -42,13 +42,14 @@ class SharedMutex {
   // Errors: kTimedOut, kCancelled (the fiber or its run was asked to stop); then it is not locked.
   // May park.
   [[nodiscard]] Result<void> lock(Deadline deadline) noexcept;
+  // The standard's, here and below: with no time left they do what try_lock() does.
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_for(std::chrono::duration<Rep, Period> timeout) {
-    return lock(Deadline::after(timeout)).has_value();
+    return try_lock() || lock(Deadline::after(timeout)).has_value();
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool try_lock_until(std::chrono::time_point<Clock, Duration> instant) {
-    return lock(detail::deadline_at(instant)).has_value();
+    return try_lock() || lock(detail::deadline_at(instant)).has_value();
   }
   void unlock() noexcept;
 
@@ -59,11 +60,11 @@ class SharedMutex {
   [[nodiscard]] Result<void> lock_shared(Deadline deadline) noexcept;
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_shared_for(std::chrono::duration<Rep, Period> timeout) {
-    return lock_shared(Deadline::after(timeout)).has_value();
+    return try_lock_shared() || lock_shared(Deadline::after(timeout)).has_value();
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool try_lock_shared_until(std::chrono::time_point<Clock, Duration> instant) {
-    return lock_shared(detail::deadline_at(instant)).has_value();
+    return try_lock_shared() || lock_shared(detail::deadline_at(instant)).has_value();
   }
   void unlock_shared() noexcept;
 
