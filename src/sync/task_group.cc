@@ -89,16 +89,11 @@ class GroupCore {
     Worker::wake(woken);
   }
 
-  // Waits for the tasks, and passes a request to stop on to them.
-  void wait(Deadline deadline, const void* where, bool& is_late) noexcept {
-    const WaitingFor what{.act = &act::kJoinGroup, .where = where};
-    switch (alive_.wait(deadline, what)) {
-      case Ended::kGiven: return;
-      case Ended::kTimedOut: is_late = true; break;
-      case Ended::kCancelled: break;
-    }
-    stop();
-    static_cast<void>(alive_.wait(Deadline::never(), what, Cancellable::kNo));
+  // Waits for the tasks, and for those that they and others spawn, until none can come any more.
+  void wait_for_all(Deadline deadline, const void* where, bool& is_late) noexcept {
+    do {
+      wait(deadline, where, is_late);
+    } while (!close_if_empty());
   }
 
   [[nodiscard]] Result<void> outcome(bool is_late) {
@@ -106,7 +101,6 @@ class GroupCore {
     std::error_code error;
     {
       MutexLock lock(mu_);
-      is_joined_ = true;
       exception = std::exchange(exception_, nullptr);
       error = error_;
       if (!has_failed_ && is_stopped_) error = is_late ? Errc::kTimedOut : Errc::kCancelled;
@@ -127,6 +121,25 @@ class GroupCore {
   }
 
  private:
+  // Passes a request to stop on to the tasks.
+  void wait(Deadline deadline, const void* where, bool& is_late) noexcept {
+    const WaitingFor what{.act = &act::kJoinGroup, .where = where};
+    switch (alive_.wait(deadline, what)) {
+      case Ended::kGiven: return;
+      case Ended::kTimedOut: is_late = true; break;
+      case Ended::kCancelled: break;
+    }
+    stop();
+    static_cast<void>(alive_.wait(Deadline::never(), what, Cancellable::kNo));
+  }
+
+  // False: one was admitted after the count had become zero.
+  [[nodiscard]] bool close_if_empty() noexcept {
+    MutexLock lock(mu_);
+    is_joined_ = alive_.count() == 0;
+    return is_joined_;
+  }
+
   // One after the other, because to collect them could fail. Null after the last.
   [[nodiscard]] std::shared_ptr<StopEar> next_ear() noexcept {
     MutexLock lock(mu_);
@@ -251,7 +264,7 @@ Result<void> TaskGroup::join(Deadline deadline) {
   {
     const detail::ChoicesAround choices(act::kJoinGroup);
     if (detail::has_passed(deadline)) deadline = Deadline::immediate();
-    core_->wait(deadline, __builtin_return_address(0), is_late);
+    core_->wait_for_all(deadline, __builtin_return_address(0), is_late);
   }
   return core_->outcome(is_late);
 }

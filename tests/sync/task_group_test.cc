@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "rearm/sync/event.h"
+#include "rearm/testing.h"
 #include "sync/sync_fixture.h"
 
 namespace rearm::test {
@@ -37,6 +38,36 @@ TEST_F(TaskGroupTest, AllTasksHaveEndedWhenItIsJoined) {
     EXPECT_EQ(ended, 60);
     EXPECT_EQ(group.spawn([] {}).error(), Errc::kClosed);
   });
+}
+
+// What is spawned as the last task ends is either refused or waited for.
+TEST_F(TaskGroupTest, ASpawnThatMeetsTheJoinIsRefusedOrWaitedFor) {
+  int refused = 0;
+  int waited_for = 0;
+  const testing::Report report = testing::explore(
+      [&] {
+        TaskGroup group;
+        bool has_ended = false;
+        if (!group.spawn([] {})) throw std::runtime_error("not spawned");
+        auto spawner = spawn([&] {
+          return group.spawn([&] {
+            this_fiber::yield();
+            has_ended = true;
+          });
+        });
+        const bool has_joined = group.join().has_value();
+        const bool had_ended = has_ended;
+        const bool is_spawned = spawner.join().has_value();
+        ++(is_spawned ? waited_for : refused);
+        while (is_spawned && !has_ended) this_fiber::yield();
+        if (!has_joined || is_spawned != had_ended) {
+          throw std::runtime_error("join() returned while a task ran");
+        }
+      },
+      {.strategy = testing::Strategy::kExhaustive, .delays = 2, .quiet = true});
+  EXPECT_TRUE(report) << report.failure->what << report.failure->table;
+  EXPECT_GT(refused, 0);
+  EXPECT_GT(waited_for, 0);
 }
 
 TEST_F(TaskGroupTest, TheFirstFailureStopsTheOthersAndComesOut) {
