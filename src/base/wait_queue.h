@@ -60,6 +60,13 @@ class WaitQueue {
 
   [[nodiscard]] Node* first() const noexcept { return nodes_.first(); }
 
+  // Whether one stands here that stands nowhere else.
+  [[nodiscard]] bool has_one_without_claim() const noexcept {
+    Node* node = nodes_.first();
+    while (node != nullptr && node->claim_ != nullptr) node = LinkedList<Node>::after(*node);
+    return node != nullptr;
+  }
+
   void push_back(Node& node) noexcept { nodes_.push_back(node); }
   // For one that was called in vain.
   void push_front(Node& node) noexcept { nodes_.push_front(node); }
@@ -85,6 +92,7 @@ class WaitQueue {
   }
   void give_to(Node& node, WaiterList& out) noexcept {
     nodes_.remove(node);
+    node.was_asleep_ = false;  // It may be the second time.
     if (Waiter* const waiter = node.word_.publish().waiter) {
       node.was_asleep_ = true;  // It sleeps on until the caller wakes it.
       waiter->set_reason(WakeReason::kReady);

@@ -10,10 +10,13 @@ namespace rearm::detail {
 ChannelCore::Tried ChannelCore::try_send(const void* value, WaiterList& woken,
                                          const Claim* self) noexcept {
   if (is_closed_) return Tried::kClosed;
-  if (WaitQueue::Node* const receiver = receivers_.choose(self)) {
-    copy(receiver->bytes, value);
-    receivers_.give_to(*receiver, woken);
-    return Tried::kDone;
+  // A receiver that was passed over looks again by itself; what came meanwhile is the first.
+  if (size_ == 0 && !senders_.has_one_without_claim()) {
+    if (WaitQueue::Node* const receiver = receivers_.choose(self)) {
+      copy(receiver->bytes, value);
+      receivers_.give_to(*receiver, woken);
+      return Tried::kDone;
+    }
   }
   if (size_ == capacity) return Tried::kMustWait;
   push(value);
@@ -24,7 +27,10 @@ ChannelCore::Tried ChannelCore::try_receive(void* value, WaiterList& woken,
                                             const Claim* self) noexcept {
   const bool has_value = size_ != 0;
   if (has_value) pop(value);
-  if (WaitQueue::Node* const sender = senders_.choose(self)) {
+  // A sender that was passed over, by a receiver who waits now or by close(), looks again by
+  // itself.
+  const bool may_choose = !is_closed_ && !receivers_.has_one_without_claim();
+  if (WaitQueue::Node* const sender = may_choose ? senders_.choose(self) : nullptr) {
     if (has_value) {
       push(sender->bytes);  // Behind those that came before it.
     } else {
