@@ -44,6 +44,7 @@ struct MutexState {
   MutexState(const MutexState&) = delete;
   MutexState& operator=(const MutexState&) = delete;
   ~MutexState() {
+    MutexLock lock(line.mu);  // One who called another may be inside still.
     REARM_CHECK(word.load(kAcquire) == 0, "a Mutex was destroyed that is locked or waited for");
   }
 

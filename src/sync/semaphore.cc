@@ -25,6 +25,7 @@ struct SemaphoreState {
   SemaphoreState(const SemaphoreState&) = delete;
   SemaphoreState& operator=(const SemaphoreState&) = delete;
   ~SemaphoreState() {
+    MutexLock lock(line.mu);  // One who gave the last permit may be inside still.
     REARM_CHECK((word.load(kAcquire) & kWaiters) == 0,
                 "a Semaphore was destroyed that is waited on");
   }

@@ -39,6 +39,7 @@ struct SharedMutexState {
   SharedMutexState(const SharedMutexState&) = delete;
   SharedMutexState& operator=(const SharedMutexState&) = delete;
   ~SharedMutexState() {
+    MutexLock lock(line.mu);  // One who handed it over may be inside still.
     REARM_CHECK(word.load(kAcquire) == 0,
                 "a SharedMutex was destroyed that is locked or waited for");
   }
