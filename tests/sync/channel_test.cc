@@ -191,6 +191,30 @@ TEST_F(ChannelTest, EveryKindOfValueGoesThrough) {
   EXPECT_EQ(counted.use_count(), 1) << "what was left in the channel was not destroyed";
 }
 
+// Its move constructor throws the second time that it is called in a row.
+struct Brittle {
+  explicit Brittle(std::string of) : text(std::move(of)) {}
+  Brittle(Brittle&& other) : text(std::move(other.text)) {
+    if (++moves == 2) throw std::runtime_error("moved twice");
+  }
+  Brittle& operator=(Brittle&& other) noexcept = default;
+  ~Brittle() { ++destroyed; }
+
+  std::string text;
+  static inline int moves = 0;
+  static inline int destroyed = 0;
+};
+
+TEST_F(ChannelTest, AFailedSendGivesBackByAssignment) {
+  Channel<Brittle> channel;
+  {
+    Brittle value("a text that is too long for the small buffer");
+    EXPECT_NO_THROW(EXPECT_EQ(channel.try_send(std::move(value)).error(), Errc::kTimedOut));
+    EXPECT_EQ(value.text, "a text that is too long for the small buffer");
+  }
+  EXPECT_EQ(Brittle::destroyed, 2) << "the value and its box";
+}
+
 TEST_F(ChannelTest, NothingIsLostUnderAnySchedule) {
   for (const std::size_t capacity : {0U, 1U}) {
     const testing::Report report = testing::explore(

@@ -15,7 +15,9 @@
 // comes out first; then receivers get kClosed. The one who knows that nothing will be sent any more
 // closes: the only sender, or who has joined all of them.
 //
-// What fails changes nothing: the value of a send that has failed is still the caller's.
+// What fails changes nothing: the value of a send that has failed is still the caller's. A value
+// that goes by way of the heap is assigned back; where its type cannot be assigned, it is moved
+// back by its constructor, which then must not throw: that ends the process.
 //
 // Cost. What is trivially copyable and not larger than 64 bytes is copied in and out. Other values
 // are moved onto the heap for the way, one allocation each: their constructors are the program's
@@ -88,7 +90,7 @@ class Channel {
 
   // Errors: kClosed, kTimedOut, kCancelled (the fiber or its run was asked to stop, and there was
   // no room). May park. A standing deadline means never. Throws std::bad_alloc for a value that
-  // goes by way of the heap, and what its constructors throw.
+  // goes by way of the heap, and what its constructors and its move assignment throw.
   [[nodiscard]] Result<void> send(T&& value, Deadline deadline = {}) {
     if constexpr (Parcel::kIsBoxed) {
       auto box = std::make_unique<T>(std::move(value));
@@ -97,8 +99,7 @@ class Channel {
       if (sent) {
         static_cast<void>(box.release());  // The receiver's.
       } else {
-        std::destroy_at(std::addressof(value));
-        std::construct_at(std::addressof(value), std::move(*box));
+        give_back(*box, value);
       }
       return sent;
     } else {
@@ -175,6 +176,18 @@ class Channel {
   friend class detail::SelectCase;
   using Parcel = detail::Parcel<T>;
   using Bytes = typename Parcel::Bytes;
+
+  static void give_back(T& from, T& to) {
+    if constexpr (std::is_move_assignable_v<T>) {
+      to = std::move(from);
+    } else {
+      // Between the two there is no value, so nothing may leave.
+      [&]() noexcept {
+        std::destroy_at(std::addressof(to));
+        std::construct_at(std::addressof(to), std::move(from));
+      }();
+    }
+  }
 
   detail::ChannelPointer core_;
 };
