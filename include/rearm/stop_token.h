@@ -3,7 +3,9 @@
 //
 // Of a request to stop (JoinHandle::request_stop, TaskGroup, Runtime::request_stop) it hears as the
 // waits of the fiber do. Callbacks run on the thread of the one who asks, before the request has
-// returned; one that throws ends the process, as the standard says. Only where the standard library
+// returned; one that throws ends the process, as the standard says. A callback must not wait for
+// what a stopped fiber does: the waits that the request ends are woken after all callbacks have
+// returned. Only where the standard library
 // has std::stop_token.
 #pragma once
 

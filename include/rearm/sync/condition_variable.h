@@ -42,7 +42,7 @@ class ConditionVariable {
   ConditionVariable();
   ConditionVariable(const ConditionVariable&) = delete;
   ConditionVariable& operator=(const ConditionVariable&) = delete;
-  // REQUIRES: nobody waits.
+  // REQUIRES: nobody waits, and the waits of those who were notified have returned.
   ~ConditionVariable();
 
   // May park. Is not cancelled. The lock is held again afterwards. REQUIRES: it is held.

@@ -68,6 +68,9 @@ class TaskGroup {
  public:
   struct Options {
     // At most so many tasks at a time: spawn() waits for one to end. 0: as many as there are.
+    // A task holds its slot until it has ended, also while it is inside spawn(). So a task that
+    // spawns into its own group may wait for the slot that it holds: with all tasks of the limit
+    // inside spawn() nothing goes on. Let the owner spawn, or give the inner work its own group.
     std::size_t limit = 0;
     // Whose fibers the tasks are. Null: the runtime of the fiber that spawns.
     Runtime* runtime = nullptr;
@@ -84,7 +87,9 @@ class TaskGroup {
 
   // Runs `function` in a new fiber. Errors: kCancelled (the group was stopped, or the fiber that
   // spawns was while it waited for the limit), kClosed (it was joined), and those of spawn(). Then
-  // nothing has begun. May park, where there is a limit. Throws what moving the function throws.
+  // nothing has begun. May park, where there is a limit (see Options::limit for tasks that spawn).
+  // A call from outside the group's tasks must have returned before the group is destroyed; join()
+  // does not wait for one that waits for the limit. Throws what moving the function throws.
   template <std::invocable F>
   [[nodiscard]] Result<void> spawn(
       F&& function, const SpawnOptions& options = {},
