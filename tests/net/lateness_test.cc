@@ -333,7 +333,7 @@ class RoomTest : public LatenessTest {
       UnixDatagram filler = UnixDatagram::open().value();
       while (filler.send_to("x", name(0), Deadline::immediate())) {
       }
-      auto sending = spawn([&] {
+      sending_ = spawn([&] {
         const auto sent = sender_.send_to("x", name(0), deadline);
         ended_ = sent ? std::error_code() : sent.error();
       });
@@ -341,7 +341,7 @@ class RoomTest : public LatenessTest {
       EXPECT_FALSE(ended_);
       body();
       while (!ended_) pass(10ms);
-      sending.join();
+      sending_.join();
       (void)sender_.close();
       (void)receiver_.close();
     });
@@ -360,6 +360,7 @@ class RoomTest : public LatenessTest {
 
   UnixDatagram receiver_;
   UnixDatagram sender_;
+  JoinHandle<void> sending_;
   std::optional<std::error_code> ended_;
 };
 
@@ -374,6 +375,14 @@ TEST_F(RoomTest, ACloseEndsTheSendAtOnce) {
 TEST_F(RoomTest, SoDoesAStop) {
   run_beside_sender(Deadline::never(), [&] {
     runtime_.request_stop();
+    pass(0ns);
+    EXPECT_EQ(ended_, Errc::kCancelled);
+  });
+}
+
+TEST_F(RoomTest, SoDoesAStopOfItsFiber) {
+  run_beside_sender(Deadline::never(), [&] {
+    sending_.request_stop();
     pass(0ns);
     EXPECT_EQ(ended_, Errc::kCancelled);
   });

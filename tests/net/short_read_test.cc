@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -369,7 +370,9 @@ TEST_P(ShortReadTest, WhatAnAdoptedListenerAcceptsGoesByItsProtocol) {
 }
 
 // One call transfers a part of what is large: what it reads is measured by that.
-TEST(Transfer, OneCallTakesWhatFitsIntoIt) {
+using TransferTest = test::RuntimeTest;
+
+TEST_F(TransferTest, OneCallTakesWhatFitsIntoIt) {
   using detail::kLargestPart;
   using detail::one_transfer;
   char byte = 0;
@@ -391,6 +394,36 @@ TEST(Transfer, OneCallTakesWhatFitsIntoIt) {
             kLargestPart - 1);
   expect({of(1), of(kLargestPart - 1), of(1)}, 0, 2, kLargestPart);
   expect(std::vector<ConstBuffer>(IOV_MAX + 1, of(1)), 0, IOV_MAX, IOV_MAX);
+}
+
+// What the headers of Stream promise, where the system would take and give more in one call: that
+// is what keeps a deadline from being looked at, and other fibers from running.
+TEST_F(TransferTest, OneCallMovesAMegabyteAtMost) {
+  run([] {
+    constexpr std::size_t kMost = std::size_t{1} << 20;
+    auto [writer, reader] = expect_value(UnixStream::pair());
+#if defined(SO_SNDBUFFORCE)
+    // Room for all of it, where the test may: then the system would take it in one call for sure.
+    const int bytes = 16 << 20;
+    ::setsockopt(writer.native_handle(), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
+#endif
+    const std::string much(4 * kMost, 'm');
+    auto writing = spawn([&writer, &much] {
+      std::size_t most = 0;
+      for (int i = 0; i < 8; ++i) {
+        most = std::max(most, expect_value(writer.write_some(much, patience())));
+      }
+      expect_ok(writer.close());
+      return most;
+    });
+    test::let_park();
+    std::string into(much.size(), '\0');
+    for (std::size_t n = 1; n != 0;) {
+      n = expect_value(reader.read_some(into, patience()));
+      EXPECT_LE(n, kMost);
+    }
+    EXPECT_LE(writing.join(), kMost);
+  });
 }
 
 #if defined(__linux__)

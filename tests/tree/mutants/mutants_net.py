@@ -138,6 +138,16 @@ MUTANTS = [
          ('  TurnNode node(own.word(), direction_, TurnNode::Place::kAside);\n',
           '  TurnNode node(own.word(), direction_);\n'),
      ]),
+    ('room-stop-unannounced', 'src/net/turn.cc',
+     'a sender to a full Unix socket learns of a stop of its fiber when it looks again', [
+         ('  StopWord* const stop = this_stop_word();\n'
+          '  if (stop != nullptr) stop->announce(node.word);\n',
+          '  StopWord* const stop = this_stop_word();\n'),
+     ]),
+    ('part-too-large', 'src/net/transfer.h',
+     'one call moves as much of a stream as the system takes', [
+         ('kLargestPart = std::size_t{1} << 20;', 'kLargestPart = std::size_t{1} << 30;'),
+     ]),
     ('room-awaited-outside', 'src/net/turn.cc',
      'a sender to a full Unix socket learns of a close when it looks again', [
          ('  const bool stands = descriptor_->stand_in_line(node);\n'
